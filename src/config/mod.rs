@@ -1,0 +1,165 @@
+//! The run config and the settings: from YAML as written to what is true after checking.
+//!
+//! `load` reads files, `check` is pure, and [`RunConfig`] is what is left when nothing was found wrong.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::target::config::TargetSpec;
+use crate::{environment, tracking};
+
+/// A run config that passed every check. Paths are absolute; defaults that need no look at the world are filled in.
+#[derive(Debug, Clone)]
+pub struct RunConfig {
+    /// The run config file, or the `.py` file that was submitted without one.
+    pub file: PathBuf,
+    /// The text of that file.
+    pub text: String,
+    /// `experiment_name`, from whichever layer set it; `None` means the default (git repository's or folder's name), which the plan finds.
+    pub experiment_name: Option<Sourced<String>>,
+    /// `display_name`; `None` lets the submission generate one.
+    pub display_name: Option<String>,
+    /// `source_directory`, absolute.
+    pub source_directory: PathBuf,
+    /// What runs.
+    pub entry: Entry,
+    /// `arguments`, with `${{...}}` still in them.
+    pub arguments: Vec<String>,
+    /// `setup`: a shell block that runs before the command.
+    pub setup: Option<String>,
+    /// `inputs`, in the order written.
+    pub inputs: Vec<(String, Input)>,
+    /// `outputs`, in the order written.
+    pub outputs: Vec<(String, Output)>,
+    /// The compute target, and who chose it.
+    pub target: Sourced<TargetSpec>,
+    /// `environment`; its `mlflow` is filled in by the plan.
+    pub environment: environment::Spec,
+    /// `environment_variables`, in the order written.
+    pub environment_variables: Vec<(String, String)>,
+    /// `inherit`: variables that the job takes from the submitter's environment.
+    pub inherit: Vec<String>,
+    /// `secrets`: names of variables of the submitter's environment.
+    pub secrets: Vec<String>,
+    /// `resources`, a named target's replacements applied.
+    pub resources: Resources,
+    /// The tracker, and who chose it; its `uri` is `None` for no tracking.
+    pub tracking: Sourced<tracking::Spec>,
+    /// `tags`, in the order written.
+    pub tags: Vec<(String, String)>,
+    /// `include` patterns of the snapshot.
+    pub include: Vec<String>,
+    /// `allow_files` patterns of the snapshot.
+    pub allow_files: Vec<String>,
+    /// The snapshot size in bytes over which remote targets are refused.
+    pub max_snapshot_size: u64,
+    /// `grace`: how long after TERM a job is killed (default 30 s).
+    pub grace: Duration,
+    /// Notes for the user: aliases that were accepted, and the like.
+    pub notes: Vec<String>,
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sourced<T> {
+    /// The value.
+    pub value: T,
+    /// The layer that set it.
+    pub origin: Origin,
+}
+
+/// The layers of precedence, strongest first: see [`Origin`]'s order of variants.
+///
+/// flag > run config > submitter's environment > project settings > user settings > default. This is the one place where the
+/// order is written down; `config::resolve` follows it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// A command-line flag, with its name (`--target`, `--set`).
+    Flag(String),
+    /// The run config, at a line.
+    RunConfig {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// A variable of the submitter's environment.
+    Environment(String),
+    /// `sendoff.yaml` of the project, at a line.
+    ProjectSettings {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// The user's own settings, at a line.
+    UserSettings {
+        /// The file.
+        file: PathBuf,
+        /// The line, from 1.
+        line: usize,
+    },
+    /// Nobody set it.
+    Default,
+}
+
+/// What a job runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// `script:` a Python file, relative to the source directory, with forward slashes.
+    Script(String),
+    /// `script:` a notebook, relative to the source directory.
+    Notebook(String),
+    /// `command:` a shell line, with `${{...}}` still in it.
+    Command(String),
+}
+
+/// One of `inputs:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// A plain value, by its source text.
+    Literal(String),
+    /// A file or folder of the submitting machine, absolute.
+    Local {
+        /// Whether it is a file or a folder.
+        kind: PathKind,
+        /// Where it is now.
+        path: PathBuf,
+    },
+    /// `target:/scratch/x`: what is on the target already.
+    OnTarget {
+        /// Whether it is a file or a folder.
+        kind: PathKind,
+        /// The path there.
+        path: String,
+    },
+}
+
+/// One of `outputs:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// Whether the job writes a file or a folder.
+    pub kind: PathKind,
+}
+
+/// `uri_file` or `uri_folder`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathKind {
+    /// `uri_file`.
+    File,
+    /// `uri_folder`.
+    Folder,
+}
+
+/// `resources:` after checking.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Resources {
+    /// Number of CPUs, `None` for all that the target shows.
+    pub cpus: Option<u32>,
+    /// Bytes of memory.
+    pub memory: Option<u64>,
+    /// `None`: what the target shows; 0: hidden; N: that many and no more.
+    pub gpus: Option<u32>,
+    /// `max_duration`: how long the job may run.
+    pub max_duration: Option<Duration>,
+}

@@ -1,0 +1,5 @@
+//! A source tree becomes one reproducible archive.
+
+mod spec;
+
+pub use spec::{SnapshotId, Spec};

@@ -1,0 +1,106 @@
+//! Finds `uv`, or installs it from the package index.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use super::{command, fs, lock::Lock};
+
+/// A `uv` that answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Uv {
+    words: Vec<PathBuf>,
+}
+
+/// No `uv` could be had.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no Python to install it with.
+    #[error("could not find `uv`, nor a Python 3.10 or newer to install it with")]
+    NoPython,
+    /// The installation failed.
+    #[error("could not install `uv` from the package index")]
+    Install(#[source] command::Error),
+    /// A file of ours could not be touched.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+}
+
+impl super::hints::Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoPython => vec!["install Python 3.10 or newer, or `uv` itself, and put it on PATH".to_owned()],
+            Self::Install(_) => {
+                vec!["install `uv` by hand (`pip install uv`), or set `PIP_INDEX_URL` to an index that this machine reaches".to_owned()]
+            }
+            Self::File(error) => error.hints(),
+        }
+    }
+}
+
+impl Uv {
+    /// Finds `uv` without changing anything: on PATH, then in our data folder, then as a module of `python3`.
+    pub fn find(data: &Path) -> Option<Self> {
+        if let Ok(program) = which::which("uv") {
+            return Some(Self { words: vec![program] });
+        }
+        let own = own_program(data);
+        if own.is_file() {
+            return Some(Self { words: vec![own] });
+        }
+        let python = which::which("python3").ok()?;
+        let candidate = Self { words: vec![python, "-m".into(), "uv".into()] };
+        let answers = command::capture(candidate.command().arg("--version"), Duration::from_secs(20)).is_ok();
+        answers.then_some(candidate)
+    }
+
+    /// Finds `uv`, or installs it below the data folder, once even when many processes ask at the same time.
+    pub fn find_or_install(data: &Path) -> Result<Self, Error> {
+        if let Some(found) = Self::find(data) {
+            return Ok(found);
+        }
+        let _lock = Lock::exclusive(&data.join("tools").join("uv.lock"))?;
+        if let Some(found) = Self::find(data) {
+            return Ok(found);
+        }
+        let python = which::which("python3").or_else(|_| which::which("python")).map_err(|_| Error::NoPython)?;
+        let folder = data.join("tools").join("uv");
+        fs::remove_dir_all(&folder)?;
+        let install = || {
+            command::capture(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder), Duration::from_secs(120))?;
+            command::capture(
+                Command::new(folder.join("bin").join("python")).args([
+                    "-m",
+                    "pip",
+                    "install",
+                    "--quiet",
+                    "--disable-pip-version-check",
+                    "uv",
+                ]),
+                Duration::from_secs(600),
+            )
+        };
+        if let Err(error) = install() {
+            // A folder with half an installation would be found and taken for whole.
+            let _ = fs::remove_dir_all(&folder);
+            return Err(Error::Install(error));
+        }
+        Ok(Self { words: vec![own_program(data)] })
+    }
+
+    /// Returns a command line that starts with `uv`.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.words[0]);
+        command.args(&self.words[1..]);
+        command
+    }
+
+    /// Returns the program, for messages.
+    pub fn program(&self) -> &Path {
+        &self.words[0]
+    }
+}
+
+fn own_program(data: &Path) -> PathBuf {
+    data.join("tools").join("uv").join("bin").join(if cfg!(windows) { "uv.exe" } else { "uv" })
+}

@@ -1,0 +1,3 @@
+//! Where a job runs: the boundary that every compute target keeps.
+
+pub mod config;
