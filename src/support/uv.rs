@@ -67,7 +67,7 @@ impl Uv {
         let folder = data.join("tools").join("uv");
         fs::remove_dir_all(&folder)?;
         let install = || {
-            command::capture(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder), Duration::from_secs(120))?;
+            command::capture(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder), Duration::from_mins(2))?;
             command::capture(
                 Command::new(folder.join("bin").join("python")).args([
                     "-m",
@@ -77,7 +77,7 @@ impl Uv {
                     "--disable-pip-version-check",
                     "uv",
                 ]),
-                Duration::from_secs(600),
+                Duration::from_mins(10),
             )
         };
         if let Err(error) = install() {
