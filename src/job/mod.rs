@@ -1,1 +1,18 @@
 //! What a job is: its id, states and outcome, and what is kept of it.
+//!
+//! Truth about a job's life is kept in files of its attempt folder, written by the process that knows ([`attempt`]); the
+//! [`store`] holds the records and the journal of what clients did, and can be rebuilt from the folders.
+
+pub mod attempt;
+mod error;
+mod id;
+mod record;
+mod spec;
+mod state;
+pub mod store;
+
+pub use error::Error;
+pub use id::{Handle, InvalidId, JobId};
+pub use record::{Record, TrackingRecord};
+pub use spec::{Command, JobSpec, Launch};
+pub use state::{Ending, JobState, Outcome};

@@ -134,6 +134,12 @@ fn write_atomic_with_mode(path: &Path, content: &[u8], mode: Option<u32>) -> Res
     sync_dir(folder)
 }
 
+/// Writes a file where it is, for content that nobody reads yet.
+pub fn write_in_place(path: impl AsRef<Path>, content: &[u8]) -> Result<(), Error> {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(&path).context("write", &path)?;
+    file.write_all(content).and_then(|()| file.sync_data()).context("write", path)
+}
+
 /// Makes renames and creations inside a folder durable.
 pub fn sync_dir(folder: &Path) -> Result<(), Error> {
     #[cfg(unix)]

@@ -1,3 +1,80 @@
 //! Where a job runs: the boundary that every compute target keeps.
+//!
+//! A target sees a [`JobSpec`] and never the run config. What it cannot do is in its [`Capabilities`], which the plan compares with the
+//! run config before anything is sent.
 
 pub mod config;
+mod error;
+pub mod local;
+
+use std::path::{Path, PathBuf};
+
+use async_trait::async_trait;
+
+use crate::job::{JobId, JobSpec, JobState, Launch};
+
+pub use error::Error;
+
+/// What a target can do, and why not where it cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capabilities {
+    /// `None` when memory can be limited, else the reason why not.
+    pub memory_refusal: Option<String>,
+    /// How many CPUs there are.
+    pub cpus: u32,
+    /// How many GPUs there are.
+    pub gpus: u32,
+}
+
+/// One attempt of a job, as a target is asked about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobRef {
+    /// The job.
+    pub id: JobId,
+    /// The attempt.
+    pub attempt: u32,
+}
+
+/// What a target says of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// It never heard of it, and made sure that it never will.
+    Absent,
+    /// It has it.
+    Present(JobState),
+}
+
+/// A place that runs jobs.
+///
+/// Promises, asked of every target by one conformance suite:
+/// - [`Target::submit`] returns when the target has named the job, and leaves nothing behind on failure. It is called at most once for an
+///   attempt; who does not know whether it was called asks [`Target::states`] first.
+/// - [`Target::states`] answers for many jobs in one trip. A job that is provably gone is `Lost`; one that never was is [`Presence::Absent`],
+///   and from then on cannot appear any more.
+/// - [`Target::cancel`] returns when nothing of the job runs; cancelling an ended job succeeds.
+#[async_trait]
+pub trait Target: Send + Sync {
+    /// Says what the target can do; changes nothing.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Returns what [`Target::submit`] would run, for `plan`.
+    fn render(&self, spec: &JobSpec) -> Result<String, Error>;
+
+    /// Puts the bundle in place; may be repeated.
+    async fn prepare(&self, spec: &JobSpec) -> Result<(), Error>;
+
+    /// Starts a prepared job.
+    async fn submit(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error>;
+
+    /// Returns the state of each job, in order.
+    async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error>;
+
+    /// Returns the file that holds the log of an attempt, once the target has one here.
+    fn log(&self, job: &JobRef) -> PathBuf;
+
+    /// Ends a job: TERM, its grace, KILL; verified.
+    async fn cancel(&self, job: &JobRef) -> Result<JobState, Error>;
+
+    /// Copies what the job has left into a folder, overwriting nothing; returns the number of files.
+    async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error>;
+}

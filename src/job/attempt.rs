@@ -1,0 +1,254 @@
+//! The folder of one attempt, and the claim that lets exactly one supervisor run it.
+//!
+//! ```text
+//! jobs/<id>/job.json                  the record, for rebuilding the store
+//! jobs/<id>/attempt-<n>/claim         made by hard link from a locked file: there from birth to ever, locked while the supervisor lives
+//!                      /spec.json     the job spec
+//!                      /bootstrap.sh  what runs
+//!                      /log           stdout and stderr, in order of arrival
+//!                      /status.json   the supervisor's word on queued and running
+//!                      /exit.json     the outcome
+//!                      /cancel        its presence asks the supervisor to end the job
+//!                      /collected/    outputs
+//! ```
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, JobId, JobSpec, JobState, Outcome};
+use crate::support::fs::{self, Context};
+use crate::support::{lock, platform};
+
+/// The folder of one attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    folder: PathBuf,
+}
+
+/// Who holds a claim.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Claim {
+    /// A supervisor.
+    Supervisor {
+        /// Its process id, which is its session's id too.
+        pid: i32,
+        /// When it started, in ticks since boot.
+        started: u64,
+        /// The boot in which this holds.
+        boot: String,
+    },
+    /// Somebody who concluded that there is no job: a late supervisor must not start.
+    Tombstone,
+}
+
+/// What the files of an attempt say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Nobody claimed it.
+    Unclaimed,
+    /// It was given up before it started.
+    Tombstoned,
+    /// Its supervisor lives; the state it last wrote.
+    Alive(JobState),
+    /// It ended.
+    Ended(Outcome),
+    /// Its supervisor is gone and has left no outcome.
+    Abandoned(Claim),
+}
+
+impl Attempt {
+    /// Names the folder of an attempt; creates nothing.
+    pub fn new(data: &Path, id: &JobId, number: u32) -> Self {
+        Self { folder: job_folder(data, id).join(format!("attempt-{number}")) }
+    }
+
+    /// Takes an attempt folder by its path.
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Returns a path inside the folder.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Returns the folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Claims the attempt for this process; `None` when somebody was first.
+    ///
+    /// The claim appears locked: the file is locked under another name and linked to its own.
+    pub fn claim(&self, claim: &Claim) -> Result<Option<lock::Lock>, Error> {
+        let own = self.path(&format!(".claim-{}", std::process::id()));
+        fs::remove_file(&own)?;
+        let Some(held) = lock::Lock::try_exclusive(&own)? else { return Ok(None) };
+        fs::write_in_place(&own, &to_json(claim))?;
+        let linked = std::fs::hard_link(&own, self.path("claim"));
+        fs::remove_file(&own)?;
+        match linked {
+            Ok(()) => Ok(Some(held)),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(None),
+            Err(error) => Err(Error::File(Err::<(), _>(error).context("create", self.path("claim")).expect_err("it is an error"))),
+        }
+    }
+
+    /// Takes the claim so that no supervisor can start any more; returns whether nobody had it before.
+    pub fn bury(&self) -> Result<bool, Error> {
+        fs::create_private_dir_all(&self.folder)?;
+        Ok(self.claim(&Claim::Tombstone)?.is_some())
+    }
+
+    /// Reads what the files say, in an order that cannot mistake a job that just ends for one that is gone.
+    pub fn find(&self) -> Result<Finding, Error> {
+        let Some(claim) = self.read::<Claim>("claim")? else { return Ok(Finding::Unclaimed) };
+        if claim == Claim::Tombstone {
+            return Ok(Finding::Tombstoned);
+        }
+        let alive = lock::is_held(&self.path("claim"))?;
+        if let Some(outcome) = self.read::<Outcome>("exit.json")? {
+            // The outcome stands, but whoever waits for it waits for the supervisor's last acts too.
+            if !alive || self.path("closed").exists() {
+                return Ok(Finding::Ended(outcome));
+            }
+        }
+        if !alive {
+            return Ok(match self.read::<Outcome>("exit.json")? {
+                Some(outcome) => Finding::Ended(outcome),
+                None => Finding::Abandoned(claim),
+            });
+        }
+        let state = self.read::<JobState>("status.json")?;
+        Ok(Finding::Alive(state.unwrap_or(JobState::Submitted { at: crate::support::clock::now() })))
+    }
+
+    /// Ends what an abandoned attempt may have left running, and returns whether nothing is left.
+    pub fn end_remains(&self, claim: &Claim) -> bool {
+        let Claim::Supervisor { pid, boot, .. } = claim else { return true };
+        if *boot != platform::boot_id() {
+            return true;
+        }
+        for _ in 0..200 {
+            let members = platform::session_members(*pid);
+            if members.is_empty() {
+                return true;
+            }
+            for member in members {
+                platform::signal_process(member.pid, rustix::process::Signal::KILL);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        false
+    }
+
+    /// Writes the job spec.
+    pub fn write_spec(&self, spec: &JobSpec) -> Result<(), Error> {
+        Ok(fs::write_private(self.path("spec.json"), &to_json(spec))?)
+    }
+
+    /// Reads the job spec.
+    pub fn spec(&self) -> Result<Option<JobSpec>, Error> {
+        self.read("spec.json")
+    }
+
+    /// Records a state on the way.
+    pub fn write_status(&self, state: &JobState) -> Result<(), Error> {
+        let target = self.path("status.json");
+        let temporary = self.path(".status.json");
+        // Not synced: after a power failure the boot id tells that nothing runs.
+        std::fs::write(&temporary, to_json(state)).and_then(|()| std::fs::rename(&temporary, &target)).context("write", &target)?;
+        Ok(())
+    }
+
+    /// Records the outcome. Space for it was set aside by [`Attempt::reserve`].
+    pub fn write_outcome(&self, outcome: &Outcome) -> Result<(), Error> {
+        fs::remove_file(self.path(".reserve"))?;
+        Ok(fs::write_private(self.path("exit.json"), &to_json(outcome))?)
+    }
+
+    /// Sets space aside so that the outcome can be recorded on a disk that the job's log has filled.
+    pub fn reserve(&self) -> Result<(), Error> {
+        let path = self.path(".reserve");
+        let mut file = fs::create_new(&path)?;
+        file.write_all(&vec![0x5a; 32 * 1024]).and_then(|()| file.sync_data()).context("write", &path)?;
+        Ok(())
+    }
+
+    /// Says that the supervisor has nothing left to do.
+    pub fn mark_closed(&self) {
+        let _ = std::fs::write(self.path("closed"), b"");
+    }
+
+    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+        let path = self.path(name);
+        match fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Record { path, source }),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Returns the folder of a job.
+pub fn job_folder(data: &Path, id: &JobId) -> PathBuf {
+    data.join("jobs").join(id.as_str())
+}
+
+fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec_pretty(value).expect("plain data of ours always serialises")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn supervisor() -> Claim {
+        Claim::Supervisor { pid: 1, started: 1, boot: "elsewhere".into() }
+    }
+
+    #[test]
+    fn a_claim_is_taken_once_and_held_for_life() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let attempt = Attempt::at(folder.path().to_owned());
+        assert_eq!(attempt.find().expect("readable"), Finding::Unclaimed);
+        let held = attempt.claim(&supervisor()).expect("writable").expect("nobody was first");
+        assert!(attempt.claim(&supervisor()).expect("writable").is_none());
+        assert!(matches!(attempt.find().expect("readable"), Finding::Alive(_)));
+        drop(held);
+        assert_eq!(attempt.find().expect("readable"), Finding::Abandoned(supervisor()));
+    }
+
+    #[test]
+    fn a_tombstone_keeps_late_supervisors_away() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let attempt = Attempt::at(folder.path().to_owned());
+        assert!(attempt.bury().expect("writable"));
+        assert!(attempt.claim(&supervisor()).expect("writable").is_none());
+        assert_eq!(attempt.find().expect("readable"), Finding::Tombstoned);
+    }
+
+    #[test]
+    fn of_many_claimants_one_wins() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let winners: usize = std::thread::scope(|scope| {
+            let claimants: Vec<_> = (0..8)
+                .map(|index| {
+                    let folder = folder.path().join("attempt");
+                    scope.spawn(move || {
+                        std::fs::create_dir_all(&folder).expect("a folder");
+                        // Each thread needs a name of its own for the unlinked claim, as processes have.
+                        let own = folder.join(format!(".own-{index}"));
+                        std::fs::write(&own, b"{}").expect("a file");
+                        usize::from(std::fs::hard_link(&own, folder.join("claim")).is_ok())
+                    })
+                })
+                .collect();
+            claimants.into_iter().map(|claimant| claimant.join().expect("no panic")).sum()
+        });
+        assert_eq!(winners, 1);
+    }
+}

@@ -1,0 +1,43 @@
+//! What can go wrong with the records of jobs.
+
+use std::path::PathBuf;
+
+use crate::support::fs;
+use crate::support::hints::Hints;
+
+/// A record, journal or attempt folder could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The store's database refused.
+    #[error("could not {act} the job store `{}`", path.display())]
+    Store {
+        /// What was tried.
+        act: &'static str,
+        /// The database file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A file refused.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// A record of ours cannot be read.
+    #[error("could not read the record `{}`", path.display())]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::File(error) => error.hints(),
+            Self::Store { .. } | Self::Record { .. } => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What is kept of a job for as long as it is not deleted.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{JobId, JobState};
+
+/// A job as the store and `jobs/<id>/job.json` hold it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The record's format, 1 today; older ones stay readable.
+    pub version: u32,
+    /// The job.
+    pub id: JobId,
+    /// `--key`, if the id was derived.
+    pub key: Option<String>,
+    /// `display_name`.
+    pub name: String,
+    /// The experiment.
+    pub experiment: String,
+    /// The target's name and kind.
+    pub target: String,
+    /// The kind of target.
+    pub target_kind: String,
+    /// Where it is, for machines without this record.
+    pub handle: String,
+    /// The run config's path at submission.
+    pub config_file: String,
+    /// The source directory at submission.
+    pub source_directory: String,
+    /// The hash of run config, snapshot and environment.
+    pub digest: String,
+    /// A hash of the checked run config alone, for naming differences.
+    pub config_digest: String,
+    /// The snapshot's id.
+    pub snapshot: String,
+    /// The environment's id.
+    pub environment: String,
+    /// The MLflow run, once there is one.
+    pub tracking: Option<TrackingRecord>,
+    /// The attempt that counts, from 1.
+    pub attempt: u32,
+    /// When the job was first submitted.
+    pub created_at: Timestamp,
+    /// The last known state.
+    pub state: JobState,
+}
+
+/// The MLflow run of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackingRecord {
+    /// The tracker's URI, without credentials.
+    pub uri: String,
+    /// Whether it is the managed server of this machine.
+    pub managed: bool,
+    /// The experiment's id.
+    pub experiment_id: String,
+    /// The MLflow run's id.
+    pub run_id: String,
+    /// Where a browser sees it.
+    pub url: String,
+    /// Whether its true final status was written.
+    pub closed: bool,
+}

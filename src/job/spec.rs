@@ -1,0 +1,68 @@
+//! What a target is told of a job, and what it is told in secret.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::JobId;
+use crate::support::secret::Secret;
+
+/// What runs in a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// A program and its arguments; `python` is the environment's.
+    Program(Vec<String>),
+    /// A line for the shell.
+    Shell(String),
+}
+
+/// Everything that a target needs to run one attempt of a job, secrets apart.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The job.
+    pub id: JobId,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+    /// A hash of run config, snapshot and environment: the same digest is the same request.
+    pub digest: String,
+    /// What runs.
+    pub command: Command,
+    /// A shell block that runs before it.
+    pub setup: Option<String>,
+    /// The snapshot's archive on this machine.
+    pub archive: PathBuf,
+    /// The snapshot's id.
+    pub snapshot: String,
+    /// The environment's interpreter.
+    pub python: PathBuf,
+    /// The variables of the job, in order; nothing secret.
+    pub variables: Vec<(String, String)>,
+    /// Names of outputs, and whether each is a folder.
+    pub outputs: Vec<(String, bool)>,
+    /// CPUs that the job may use.
+    pub cpus: Option<u32>,
+    /// Bytes of memory that it may use.
+    pub memory: Option<u64>,
+    /// GPUs: `None` for what is there, 0 for none, N for that many.
+    pub gpus: Option<u32>,
+    /// How long it may run.
+    pub max_duration: Option<Duration>,
+    /// How long after TERM it is killed.
+    pub grace: Duration,
+    /// The queue of the machine that it waits in, and how many jobs of that queue may run at once.
+    pub queue: Option<(String, u32)>,
+    /// Whether the bootstrap asks the tracker before the command starts.
+    pub preflight: bool,
+}
+
+/// What travels to the supervisor over a pipe and is never stored.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Launch {
+    /// Secret variables of the job.
+    pub secrets: BTreeMap<String, Secret>,
+    /// What the caller needs at the end of the job, opaque here (the tracking connection).
+    pub closing: Option<Secret>,
+}

@@ -1,0 +1,63 @@
+//! What can go wrong with a target.
+
+use std::time::Duration;
+
+use crate::job;
+use crate::support::hints::Hints;
+use crate::support::{fs, template, words::Span};
+
+/// A target could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A record could not be read or written.
+    #[error(transparent)]
+    Job(#[from] job::Error),
+    /// A file refused.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// The bootstrap could not be rendered.
+    #[error(transparent)]
+    Template(#[from] template::Error),
+    /// The supervisor could not be started.
+    #[error("could not start the supervisor of `{id}`")]
+    Start {
+        /// The job.
+        id: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The supervisor ended before it had claimed the attempt.
+    #[error("the supervisor of `{id}` ended at once{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Stillborn {
+        /// The job.
+        id: String,
+        /// What it said.
+        said: String,
+    },
+    /// A job did not end although it was killed.
+    #[error("`{id}` did not end within {} of being cancelled", Span(*waited))]
+    Unkillable {
+        /// The job.
+        id: String,
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// Something is in the way of what would be downloaded.
+    #[error("`{0}` exists already")]
+    InTheWay(String),
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Job(error) => error.hints(),
+            Self::File(error) => error.hints(),
+            Self::InTheWay(_) => vec!["move it away, or choose another folder with `--to`".to_owned()],
+            Self::Unkillable { .. } => {
+                vec!["a process in uninterruptible sleep (a hanging network disk, say) ends when its call returns".to_owned()]
+            }
+            Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
+        }
+    }
+}
