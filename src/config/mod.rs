@@ -2,11 +2,27 @@
 //!
 //! `load` reads files, `check` is pure, and [`RunConfig`] is what is left when nothing was found wrong.
 
+mod check;
+mod error;
+mod inspect;
+mod layers;
+mod load;
+mod pep723;
+pub mod placeholders;
+mod requirement;
+mod settings;
+pub mod values;
+
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::target::config::TargetSpec;
 use crate::{environment, tracking};
+
+pub use error::Error;
+pub use layers::Explained;
+pub use load::{Flags, Loaded, Request, find_run_config, load, settings_tracking};
 
 /// A run config that passed every check. Paths are absolute; defaults that need no look at the world are filled in.
 #[derive(Debug, Clone)]
@@ -71,7 +87,7 @@ pub struct Sourced<T> {
 /// The layers of precedence, strongest first: see [`Origin`]'s order of variants.
 ///
 /// flag > run config > submitter's environment > project settings > user settings > default. This is the one place where the
-/// order is written down; `config::resolve` follows it.
+/// order is written down; `layers` follows it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Origin {
     /// A command-line flag, with its name (`--target`, `--set`).
@@ -101,6 +117,20 @@ pub enum Origin {
     },
     /// Nobody set it.
     Default,
+}
+
+/// Shows where a value came from as `run.yaml:4`, `--set`, `MLFLOW_TRACKING_URI`, `default`.
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) | Self::Environment(name) => f.write_str(name),
+            Self::RunConfig { file, line } | Self::ProjectSettings { file, line } | Self::UserSettings { file, line } => {
+                let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
+                write!(f, "{name}:{line}")
+            }
+            Self::Default => f.write_str("default"),
+        }
+    }
 }
 
 /// What a job runs.

@@ -26,6 +26,8 @@ pub struct Spec {
     pub root: PathBuf,
     /// Which MLflow has to be part of it.
     pub mlflow: Mlflow,
+    /// Requirements that sendoff itself adds (the executor of a notebook).
+    pub extra: Vec<String>,
 }
 
 /// Where the list of packages comes from. The forms exclude each other.

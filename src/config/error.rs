@@ -1,0 +1,43 @@
+//! What can be wrong with a run config or settings.
+
+use std::path::PathBuf;
+
+use crate::support::fs;
+use crate::support::hints::Hints;
+use crate::support::words::Count;
+use crate::support::yaml::Finding;
+
+/// A run config cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no run config in this folder.
+    #[error("could not find a run config in `{}`", .0.display())]
+    NoRunConfig(PathBuf),
+    /// The file is not there.
+    #[error("could not find the run config `{}`", .0.display())]
+    Missing(PathBuf),
+    /// A file refused.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// A file is not text.
+    #[error("could not read `{}` as UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// Everything that is wrong in the files.
+    #[error("found {} in the run config", Count(.0.len(), "problem"))]
+    Findings(Vec<Finding>),
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::NoRunConfig(_) => vec![
+                "write one with `sendoff init`".to_owned(),
+                "or submit a Python file as it stands: `sendoff submit train.py`".to_owned(),
+            ],
+            Self::Missing(_) => vec!["`sendoff submit` without a name looks for `run.yaml` in this folder".to_owned()],
+            Self::File(error) => error.hints(),
+            Self::NotText(_) => vec!["save it as UTF-8".to_owned()],
+            Self::Findings(_) => Vec::new(),
+        }
+    }
+}

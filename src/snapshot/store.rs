@@ -1,0 +1,223 @@
+//! Where snapshots are kept: `cache/snapshots/<id>.zip` and `<id>.manifest`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+
+use super::cache::{self, StatCache};
+use super::error::{Error, Problem};
+use super::manifest::{Manifest, Mode};
+use super::select::{File, Listing, list};
+use super::{SnapshotId, Spec, archive};
+use crate::support::fs::{self, Context};
+use crate::support::lock::Lock;
+
+/// An archive in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// The snapshot.
+    pub id: SnapshotId,
+    /// The zip.
+    pub path: PathBuf,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The store of snapshots below a cache folder.
+#[derive(Debug, Clone)]
+pub struct Store {
+    cache: PathBuf,
+}
+
+impl Store {
+    /// Names the store; creates nothing.
+    pub fn new(cache: &Path) -> Self {
+        Self { cache: cache.to_owned() }
+    }
+
+    fn file(&self, id: &SnapshotId, extension: &str) -> PathBuf {
+        self.cache.join("snapshots").join(format!("{id}.{extension}"))
+    }
+
+    /// Hashes the files of a listing, through the stat cache, which it renews.
+    pub fn scan(&self, spec: &Spec, listing: &Listing) -> Result<Manifest, Error> {
+        let root = spec.root.canonicalize().context("open", &spec.root)?;
+        let path = cache::path_for(&self.cache, &root);
+        let known = StatCache::read(&path);
+        let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let hashed: Vec<(&File, [u8; 32], bool)> = listing
+            .files
+            .par_iter()
+            .map(|file| match known.get(file) {
+                Some(digest) => Ok((file, digest, true)),
+                None => digest(&root, file)
+                    .map(|digest| (file, digest, false))
+                    .map_err(|error| Problem { path: file.path.clone(), reason: error.to_string() }),
+            })
+            .collect::<Result<_, Problem>>()
+            .map_err(|problem| Error::Unpackable(vec![problem]))?;
+        if hashed.iter().any(|(_, _, cached)| !cached) {
+            let entries: Vec<(&File, [u8; 32])> = hashed.iter().map(|(file, digest, _)| (*file, *digest)).collect();
+            // A cache that cannot be written costs time, nothing else.
+            let _ = StatCache::write(&path, i128::try_from(started).unwrap_or(0), &entries);
+        }
+        let mut manifest = Manifest::default();
+        for (file, digest, _) in hashed {
+            manifest.insert(file.path.clone(), file.mode, digest);
+        }
+        Ok(manifest)
+    }
+
+    /// Packs a manifest's files, once even when many processes pack the same; a file that changed meanwhile starts it over once.
+    pub fn pack(&self, spec: &Spec, manifest: Manifest) -> Result<(Manifest, Packed), Error> {
+        let root = spec.root.canonicalize().context("open", &spec.root)?;
+        let mut manifest = manifest;
+        let mut restless = None;
+        for _ in 0..2 {
+            let id = manifest.id();
+            let goal = self.file(&id, "zip");
+            if let Some(packed) = self.get(&id) {
+                return Ok((manifest, packed));
+            }
+            fs::create_private_dir_all(self.cache.join("snapshots"))?;
+            let _lock = Lock::exclusive(&self.cache.join("snapshots").join(".lock"))?;
+            if let Some(packed) = self.get(&id) {
+                return Ok((manifest, packed));
+            }
+            let folder = self.cache.join("snapshots");
+            let temporary = tempfile::Builder::new().prefix(".packing-").tempfile_in(&folder).context("write", &folder)?;
+            let output = temporary.as_file().try_clone().context("write", &goal)?;
+            match archive::write(&root, &manifest, output) {
+                Ok(None) => {
+                    fs::write_atomic(self.file(&id, "manifest"), manifest.text().as_bytes())?;
+                    temporary.persist(&goal).map_err(|error| error.error).context("write", &goal)?;
+                    let size = std::fs::metadata(&goal).context("read", &goal)?.len();
+                    return Ok((manifest, Packed { id, path: goal, size }));
+                }
+                Ok(Some(path)) => restless = Some(root.join(path)),
+                Err(Error::File(error)) if error.is_missing() => restless = Some(error.path),
+                Err(error) => return Err(error),
+            }
+            manifest = self.scan(spec, &list(spec)?)?;
+        }
+        Err(Error::Restless(restless.unwrap_or(root)))
+    }
+
+    /// Returns a stored snapshot and notes that it was used.
+    pub fn get(&self, id: &SnapshotId) -> Option<Packed> {
+        let path = self.file(id, "zip");
+        let size = std::fs::metadata(&path).ok()?.len();
+        let _ = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(Packed { id: id.clone(), path, size })
+    }
+
+    /// Returns the manifest of a stored snapshot.
+    pub fn manifest(&self, id: &SnapshotId) -> Option<Manifest> {
+        Manifest::parse(&std::fs::read_to_string(self.file(id, "manifest")).ok()?)
+    }
+
+    /// Returns the stored archives and when each was last used.
+    pub fn stored(&self) -> Vec<(Packed, SystemTime)> {
+        let Ok(entries) = std::fs::read_dir(self.cache.join("snapshots")) else { return Vec::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| {
+                let path = entry.path();
+                let id = path.file_name()?.to_str()?.strip_suffix(".zip")?.to_owned();
+                let metadata = entry.metadata().ok()?;
+                Some((Packed { id: SnapshotId::new(id), path, size: metadata.len() }, metadata.modified().ok()?))
+            })
+            .collect()
+    }
+
+    /// Removes a stored snapshot.
+    pub fn remove(&self, id: &SnapshotId) -> Result<(), Error> {
+        fs::remove_file(self.file(id, "zip"))?;
+        Ok(fs::remove_file(self.file(id, "manifest"))?)
+    }
+}
+
+fn digest(root: &Path, file: &File) -> std::io::Result<[u8; 32]> {
+    let path = root.join(&file.path);
+    if file.mode == Mode::Link {
+        return Ok(Sha256::digest(std::fs::read_link(path)?.as_os_str().as_encoded_bytes()).into());
+    }
+    let mut input = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let size = usize::try_from(file.size).unwrap_or(usize::MAX).clamp(1, 1 << 18);
+    let mut buffer = vec![0; size];
+    loop {
+        match input.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finalize().into()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    fn spec(root: &Path) -> Spec {
+        Spec { root: root.to_owned(), include: Vec::new(), allow_files: Vec::new(), max_size: 1 << 30 }
+    }
+
+    fn pack(root: &Path, cache: &Path) -> Packed {
+        let (spec, store) = (spec(root), Store::new(cache));
+        let manifest = store.scan(&spec, &list(&spec).expect("packable")).expect("readable");
+        store.pack(&spec, manifest).expect("writable").1
+    }
+
+    fn sample() -> tempfile::TempDir {
+        let tree = tempfile::tempdir().expect("a temporary folder");
+        std::fs::create_dir(tree.path().join("d")).expect("writable");
+        std::fs::write(tree.path().join("d/é x.txt"), "hello").expect("writable");
+        std::fs::write(tree.path().join("empty"), "").expect("writable");
+        std::fs::write(tree.path().join("big"), "0123456789".repeat(60_000)).expect("writable");
+        std::fs::write(tree.path().join("run.sh"), "#!/bin/sh\n").expect("writable");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(tree.path().join("run.sh"), mode).expect("writable");
+        std::os::unix::fs::symlink("d/é x.txt", tree.path().join("link")).expect("writable");
+        tree
+    }
+
+    #[test]
+    fn the_same_tree_gives_the_same_bytes() {
+        let (tree, one, two) = (sample(), tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (one, two) = (pack(tree.path(), one.path()), pack(tree.path(), two.path()));
+        assert_eq!(one.id, two.id);
+        assert_eq!(std::fs::metadata(&one.path).map(|m| m.len()).ok(), std::fs::metadata(&two.path).map(|m| m.len()).ok());
+    }
+
+    fn unpack(archive: &Path, id: &str, goal: &Path) -> std::process::Output {
+        let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/unpack.py");
+        Command::new("python3").args(["-I", "-S"]).arg(program).arg(archive).arg(id).arg(goal).output().expect("python3 exists")
+    }
+
+    #[test]
+    fn a_target_unpacks_exactly_what_was_packed() {
+        let (tree, cache, goal) = (sample(), tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let packed = pack(tree.path(), cache.path());
+        let output = unpack(&packed.path, packed.id.as_str(), &goal.path().join("w"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let again = pack(&goal.path().join("w"), cache.path());
+        assert_eq!(again.id, packed.id);
+    }
+
+    #[test]
+    fn a_damaged_archive_is_refused() {
+        let (tree, cache, goal) = (sample(), tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let packed = pack(tree.path(), cache.path());
+        let mut bytes = std::fs::read(&packed.path).expect("readable");
+        bytes[45] ^= 0xff;
+        std::fs::write(&packed.path, bytes).expect("writable");
+        assert!(!unpack(&packed.path, packed.id.as_str(), &goal.path().join("w")).status.success());
+        assert!(!unpack(&packed.path, &"0".repeat(64), &goal.path().join("v")).status.success());
+    }
+}

@@ -1,0 +1,93 @@
+//! The node tree.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::Source;
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// What it is.
+    pub value: Value,
+    /// The bytes of its source that it spans.
+    pub span: Range<usize>,
+    /// The text it was read from.
+    pub source: Arc<Source>,
+}
+
+/// What a node is.
+#[derive(Debug, Clone)]
+pub enum Value {
+    /// A scalar by its text, quotes and escapes resolved; never turned into a number or a truth value here.
+    Scalar {
+        /// The text.
+        text: String,
+        /// Whether it was written without quotes.
+        plain: bool,
+    },
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping in the order written; keys are scalars.
+    Map(Vec<(Node, Node)>),
+}
+
+impl Node {
+    /// Returns whether the node is written as nothing: an empty value, `~` or `null`.
+    pub fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar { text, plain: true } if matches!(text.as_str(), "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// Returns a scalar's text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar { text, .. } => Some(text),
+            Value::List(_) | Value::Map(_) => None,
+        }
+    }
+
+    /// Returns the value of a key of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.value {
+            Value::Map(entries) => entries.iter().find(|(name, _)| name.text() == Some(key)).map(|(_, value)| value),
+            Value::Scalar { .. } | Value::List(_) => None,
+        }
+    }
+
+    /// Returns the line on which the node starts, from 1.
+    pub fn line(&self) -> usize {
+        self.source.place(self.span.start).0
+    }
+
+    /// Puts a value at a path of keys, making mappings on the way; fails with the key that is not a mapping.
+    pub fn set(&mut self, path: &[&str], node: Node) -> Result<(), String> {
+        let Some((first, rest)) = path.split_first() else {
+            *self = node;
+            return Ok(());
+        };
+        if self.is_null() {
+            self.value = Value::Map(Vec::new());
+        }
+        let Value::Map(entries) = &mut self.value else { return Err((*first).to_owned()) };
+        let index = entries.iter().position(|(name, _)| name.text() == Some(first)).unwrap_or_else(|| {
+            let empty = |text: &str| Node {
+                value: Value::Scalar { text: text.to_owned(), plain: true },
+                span: node.span.clone(),
+                source: Arc::clone(&node.source),
+            };
+            entries.push((empty(first), empty("")));
+            entries.len() - 1
+        });
+        entries[index].1.set(rest, node)
+    }
+
+    /// Returns what the value is, for messages.
+    pub fn shape(&self) -> &'static str {
+        match self.value {
+            Value::Scalar { .. } if self.is_null() => "nothing",
+            Value::Scalar { .. } => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+}
