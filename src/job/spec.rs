@@ -36,6 +36,8 @@ pub struct JobSpec {
     pub archive: PathBuf,
     /// The snapshot's id.
     pub snapshot: String,
+    /// Lock files that the supervisor holds in shared mode while the job lives (its environment's).
+    pub leases: Vec<PathBuf>,
     /// The environment's interpreter.
     pub python: PathBuf,
     /// The variables of the job, in order; nothing secret.

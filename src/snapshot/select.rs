@@ -74,11 +74,11 @@ impl Listing {
 pub fn list(spec: &Spec) -> Result<Listing, Error> {
     let root = spec.root.canonicalize().map_err(|source| crate::support::fs::Error { act: "open", path: spec.root.clone(), source })?;
     let found = Mutex::new(Found::default());
-    walk(&root, true, &found)?;
+    walk(&root, true, &found);
     if !spec.include.is_empty() {
         let wanted = matcher(&spec.include)?;
         let all = Mutex::new(Found::default());
-        walk(&root, false, &all)?;
+        walk(&root, false, &all);
         let all = all.into_inner().unwrap_or_default();
         let mut found = found.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let have: std::collections::HashSet<String> = found.files.iter().map(|file| file.path.clone()).collect();
@@ -139,7 +139,7 @@ fn is_never(entry: &Path, name: &str) -> bool {
     NEVER.contains(&name) || entry.join("pyvenv.cfg").is_file()
 }
 
-fn walk(root: &Path, rules: bool, found: &Mutex<Found>) -> Result<(), Error> {
+fn walk(root: &Path, rules: bool, found: &Mutex<Found>) {
     let azure = root.join(".amlignore").is_file();
     let below_repository = repository_root(root).is_some_and(|repository| repository != root);
     let mut builder = WalkBuilder::new(root);
@@ -173,7 +173,6 @@ fn walk(root: &Path, rules: bool, found: &Mutex<Found>) -> Result<(), Error> {
             WalkState::Continue
         })
     });
-    Ok(())
 }
 
 /// What one walking thread has found; handed over once, when the thread ends.
@@ -259,11 +258,10 @@ fn link_stays_inside(root: &Path, link: &Path) -> Result<(), String> {
     let mut here: PathBuf = link.parent().unwrap_or(root).strip_prefix(root).unwrap_or(Path::new("")).to_owned();
     for part in target.components() {
         match part {
-            std::path::Component::ParentDir => {
-                if !here.pop() {
+            std::path::Component::ParentDir
+                if !here.pop() => {
                     return leaves();
                 }
-            }
             std::path::Component::Normal(name) => here.push(name),
             _ => {}
         }

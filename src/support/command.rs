@@ -62,7 +62,12 @@ pub fn line(command: &Command) -> String {
 
 /// Runs a program to its end without stdin, and returns what it printed; a bad status is an error.
 pub fn capture(command: &mut Command, limit: Duration) -> Result<Output, Error> {
-    let output = capture_any(command, limit)?;
+    capture_with(command, limit, None)
+}
+
+/// Like [`capture`], with a file as stdin.
+pub fn capture_with(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> Result<Output, Error> {
+    let output = run(command, limit, input)?;
     if output.status.success() {
         return Ok(output);
     }
@@ -72,6 +77,10 @@ pub fn capture(command: &mut Command, limit: Duration) -> Result<Output, Error> 
 
 /// Like [`capture`], where a bad status is an answer and not an error.
 pub fn capture_any(command: &mut Command, limit: Duration) -> Result<Output, Error> {
+    run(command, limit, None)
+}
+
+fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> Result<Output, Error> {
     let start = |source| Error::Start { program: command_name(command), source };
     // Files, not pipes: no reader threads, and nothing blocks when the program talks a lot.
     let mut stdout = tempfile::tempfile().map_err(start)?;
@@ -79,7 +88,7 @@ pub fn capture_any(command: &mut Command, limit: Duration) -> Result<Output, Err
     let clones = stdout.try_clone().and_then(|out| Ok((out, stderr.try_clone()?)));
     let (out, err) = clones.map_err(|source| Error::Start { program: command_name(command), source })?;
     let mut child = command
-        .stdin(Stdio::null())
+        .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::from(out))
         .stderr(Stdio::from(err))
         .spawn()

@@ -101,6 +101,45 @@ impl Uv {
     }
 }
 
+/// Makes a venv at a path and installs packages into it, compiled; no project is looked at.
+pub fn install(uv: &Uv, venv: &Path, packages: &[&str]) -> Result<(), command::Error> {
+    let limit = Duration::from_mins(30);
+    let mut make = ambient(uv.command());
+    make.args(["venv", "--quiet", "--no-project", "--no-python-downloads", "--python", ">=3.10"]).arg(venv).current_dir("/");
+    command::capture(&mut make, limit)?;
+    let mut fill = ambient(uv.command());
+    fill.args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(venv.join("bin").join("python")).args(packages);
+    command::capture(fill.current_dir("/"), limit)?;
+    Ok(())
+}
+
+/// Takes what would make `uv` look elsewhere out of a command's environment, and translates pip's settings, which `uv` does not read.
+pub fn ambient(mut command: Command) -> Command {
+    for name in ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON"] {
+        command.env_remove(name);
+    }
+    let translate = [("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX"), ("PIP_CERT", "SSL_CERT_FILE")];
+    for (pip, uv) in translate {
+        if let (Ok(value), Err(_)) = (std::env::var(pip), std::env::var(uv)) {
+            command.env(uv, value);
+        }
+    }
+    if let (Ok(links), Err(_)) = (std::env::var("PIP_FIND_LINKS"), std::env::var("UV_FIND_LINKS")) {
+        // pip passes over a folder that is missing, uv does not.
+        let there: Vec<&str> = links.split_whitespace().filter(|link| link.contains("://") || Path::new(link).is_dir()).collect();
+        if !there.is_empty() {
+            command.env("UV_FIND_LINKS", there.join(","));
+        }
+    }
+    // A project's `uv.toml` must not decide where packages come from: only the user's own counts.
+    match etcetera::choose_base_strategy().map(|strategy| etcetera::BaseStrategy::config_dir(&strategy).join("uv").join("uv.toml")) {
+        Ok(own) if own.is_file() => command.env("UV_CONFIG_FILE", own),
+        _ => command.env("UV_NO_CONFIG", "1"),
+    };
+    command.env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
+    command
+}
+
 fn own_program(data: &Path) -> PathBuf {
     data.join("tools").join("uv").join("bin").join(if cfg!(windows) { "uv.exe" } else { "uv" })
 }

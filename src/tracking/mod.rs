@@ -1,5 +1,20 @@
 //! The MLflow tracking connection: which tracker, reachable from where, injected how.
 
+mod attach;
+mod client;
+mod connection;
+mod error;
+mod inject;
+pub mod managed;
+mod metrics;
 mod spec;
+mod tags;
 
+pub use attach::{choose_attach, hard_coded_uri};
+pub use client::{Client, MlflowRun, Point, Status};
+pub use connection::{Auth, Connection};
+pub use error::Error;
+pub use inject::{Injected, Injection, inject};
+pub use metrics::{Requirement, Series, sparkline};
 pub use spec::{Attach, Spec, Uri};
+pub use tags::{Facts, tags};

@@ -18,6 +18,7 @@ use super::queue::Ticket;
 use crate::job::attempt::{Attempt, Claim};
 use crate::job::{Ending, JobSpec, JobState, Launch, Outcome};
 use crate::support::fs::{self, Context};
+use crate::support::lock::Lock;
 use crate::support::platform::{self, MemoryGroup};
 use crate::support::secret::Secret;
 use crate::support::{clock, fault, shell, words};
@@ -59,6 +60,7 @@ pub fn supervise(folder: &Path, closing: &(impl Closing + Sync)) -> Result<(), E
         return Ok(());
     };
     attempt.reserve()?;
+    let _leases: Vec<Lock> = spec.leases.iter().filter_map(|file| Lock::shared(file).ok()).collect();
     let outcome = run(&attempt, &spec, &launch, closing).unwrap_or_else(|error| broken(&describe(&error)));
     end_group(own, Duration::from_secs(2));
     keep_outputs(&attempt);

@@ -1,0 +1,84 @@
+//! Why an environment cannot be made.
+
+use std::path::PathBuf;
+
+use crate::support::hints::Hints;
+use crate::support::words::all_of;
+use crate::support::{command, fs, uv};
+
+/// An environment could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// `uv` cannot be had.
+    #[error(transparent)]
+    Uv(#[from] uv::Error),
+    /// A file refused.
+    #[error(transparent)]
+    File(#[from] fs::Error),
+    /// No interpreter fits.
+    #[error("could not find Python `{request}` on this machine")]
+    NoPython {
+        /// What was asked.
+        request: String,
+        /// What `uv` said.
+        #[source]
+        source: command::Error,
+    },
+    /// The requirements do not fit together, or do not exist.
+    #[error("could not resolve the packages of the environment")]
+    Resolve(#[source] command::Error),
+    /// The packages could not be installed.
+    #[error("could not build the environment")]
+    Build(#[source] command::Error),
+    /// A conda file is not one.
+    #[error("could not read the conda file `{}`: {reason}", path.display())]
+    Conda {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// A conda file names packages that only conda has.
+    #[error("the conda packages {} cannot be installed on this target", all_of(packages))]
+    CondaOnly {
+        /// The file.
+        path: PathBuf,
+        /// The packages.
+        packages: Vec<String>,
+    },
+    /// Debian packages are wanted where there is no image.
+    #[error("the Debian packages {} cannot be installed on this target", all_of(.0))]
+    SystemPackages(Vec<String>),
+    /// A live job uses it.
+    #[error("a live job uses the environment `{0}`")]
+    InUse(String),
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Uv(error) => error.hints(),
+            Self::File(error) => error.hints(),
+            Self::NoPython { .. } => {
+                vec!["install it, or name another in `environment.python` (`uv python list` shows what is there)".to_owned()]
+            }
+            Self::Resolve(source) | Self::Build(source) => {
+                let text = source.to_string().to_lowercase();
+                if text.contains("401") || text.contains("unauthorized") {
+                    vec!["the package index wants credentials: put them into `UV_DEFAULT_INDEX`, or into `~/.netrc`".to_owned()]
+                } else if text.contains("not found in the package registry") || text.contains("no solution found") {
+                    vec!["correct the package or its version in `environment:`".to_owned()]
+                } else if text.contains("error sending request") || text.contains("failed to fetch") || text.contains("dns error") {
+                    vec!["the package index cannot be reached; `environment.index_url` or `UV_DEFAULT_INDEX` names another".to_owned()]
+                } else {
+                    Vec::new()
+                }
+            }
+            Self::CondaOnly { .. } => {
+                vec!["move them to the `pip:` part if they exist there, or choose a target with containers".to_owned()]
+            }
+            Self::SystemPackages(_) => vec!["install them by hand, or choose a target with containers".to_owned()],
+            Self::Conda { .. } | Self::InUse(_) => Vec::new(),
+        }
+    }
+}

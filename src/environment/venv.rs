@@ -1,0 +1,135 @@
+//! Builds venvs at their final path, and never takes a half one for whole.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::inputs::digest;
+use super::{EnvironmentId, Error, Interpreter, Spec, resolve};
+use crate::support::fs::{self, Context};
+use crate::support::lock::Lock;
+use crate::support::{
+    clock, command,
+    uv::{Uv, ambient},
+};
+
+/// What `.complete` holds, written last: an environment that is whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Built {
+    /// Its name.
+    pub id: EnvironmentId,
+    /// Its Python's version.
+    pub python: String,
+    /// The packages, as the lock names them.
+    pub packages: Vec<String>,
+    /// When it was built.
+    pub created_at: jiff::Timestamp,
+}
+
+/// Names an environment after its lock and its interpreter.
+pub(super) fn id(lock: &str, interpreter: &Interpreter) -> EnvironmentId {
+    EnvironmentId::new(digest(
+        format!("{}\n{}\n{}\n{lock}", interpreter.version, interpreter.platform, interpreter.path.display()).as_bytes(),
+    ))
+}
+
+pub(super) fn folder(base: &Path, id: &EnvironmentId) -> PathBuf {
+    base.join(id.short())
+}
+
+pub(super) fn python(base: &Path, id: &EnvironmentId) -> PathBuf {
+    folder(base, id).join("bin").join("python")
+}
+
+pub(super) fn lease_file(base: &Path, id: &EnvironmentId) -> PathBuf {
+    base.join(format!("{}.lock", id.short()))
+}
+
+/// Returns whether the environment is there, with its interpreter.
+pub(super) fn is_whole(base: &Path, id: &EnvironmentId) -> bool {
+    folder(base, id).join(".complete").is_file() && python(base, id).exists()
+}
+
+/// Builds it; the exclusive lock must be held. A failure leaves nothing.
+pub(super) fn build(uv: &Uv, base: &Path, id: &EnvironmentId, lock: &str, spec: &Spec, interpreter: &Interpreter) -> Result<(), Error> {
+    let goal = folder(base, id);
+    fs::remove_dir_all(&goal)?;
+    let made = fill(uv, &goal, lock, spec, interpreter).and_then(|()| {
+        let built = Built {
+            id: id.clone(),
+            python: interpreter.version.clone(),
+            packages: lock.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
+            created_at: clock::now(),
+        };
+        let text = serde_json::to_vec_pretty(&built).expect("plain data of ours always serialises");
+        Ok(fs::write_atomic(goal.join(".complete"), &text)?)
+    });
+    if made.is_err() {
+        let _ = fs::remove_dir_all(&goal);
+    }
+    made
+}
+
+fn fill(uv: &Uv, goal: &Path, lock: &str, spec: &Spec, interpreter: &Interpreter) -> Result<(), Error> {
+    let limit = Duration::from_hours(1);
+    let mut command = ambient(uv.command());
+    command.args(["venv", "--quiet", "--no-project", "--python"]).arg(&interpreter.path).arg(goal).current_dir("/");
+    command::capture(&mut command, limit).map_err(Error::Build)?;
+    if lock.trim().is_empty() {
+        return Ok(());
+    }
+    let mut list = tempfile::Builder::new().prefix("lock-").suffix(".txt").tempfile().context("write", std::env::temp_dir())?;
+    list.write_all(lock.as_bytes()).context("write", list.path())?;
+    let mut command = resolve::with_indexes(ambient(uv.command()), spec);
+    command
+        .args(["pip", "install", "--quiet", "--compile-bytecode", "--no-deps", "--python"])
+        .arg(goal.join("bin").join("python"))
+        .arg("-r")
+        .arg(list.path())
+        .current_dir("/");
+    command::capture(&mut command, limit).map_err(Error::Build)?;
+    Ok(())
+}
+
+/// Returns the whole environments, newest first.
+pub(super) fn list(base: &Path) -> Vec<Built> {
+    let Ok(entries) = std::fs::read_dir(base) else { return Vec::new() };
+    let mut found: Vec<Built> =
+        entries.flatten().filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path().join(".complete")).ok()?).ok()).collect();
+    found.sort_by_key(|built| std::cmp::Reverse(built.created_at));
+    found
+}
+
+/// Removes what no live job holds.
+pub(super) fn prune(base: &Path, only: Option<&EnvironmentId>) -> Result<Vec<Built>, Error> {
+    let mut removed = Vec::new();
+    for built in list(base).into_iter().filter(|built| only.is_none_or(|only| *only == built.id)) {
+        match Lock::try_exclusive(&lease_file(base, &built.id))? {
+            Some(_lock) => {
+                fs::remove_dir_all(folder(base, &built.id))?;
+                removed.push(built);
+            }
+            None if only.is_some() => return Err(Error::InUse(built.id.short().to_owned())),
+            None => {}
+        }
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_without_its_last_file_is_not_whole() {
+        let base = tempfile::tempdir().expect("a temporary folder");
+        let id = EnvironmentId::new("0123456789abcdef");
+        std::fs::create_dir_all(folder(base.path(), &id).join("bin")).expect("writable");
+        std::fs::write(python(base.path(), &id), "").expect("writable");
+        assert!(!is_whole(base.path(), &id));
+        std::fs::write(folder(base.path(), &id).join(".complete"), "{}").expect("writable");
+        assert!(is_whole(base.path(), &id));
+    }
+}

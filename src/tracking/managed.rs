@@ -1,0 +1,274 @@
+//! The managed server: a real MLflow in a venv of its own, started once as a daemon and used by every job after.
+//!
+//! ```text
+//! data/tracking/venv       the server's venv, `.complete` written last
+//!              /server.json  process, port, version of the running server
+//!              /mlflow.db, artifacts/, work/ (its empty working directory), server.log
+//! ```
+
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::{Client, Connection, Error};
+use crate::support::dirs::Dirs;
+use crate::support::fs::{self, Context};
+use crate::support::lock::Lock;
+use crate::support::uv::Uv;
+use crate::support::{clock, command, platform};
+
+/// The version that is installed: one that resolved, since the newest may not.
+pub const VERSION: &str = "3.17.2";
+
+/// A server that runs, or ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Server {
+    /// The leader of its process group and session.
+    pub pid: i32,
+    /// When that process started, in ticks since boot.
+    started_ticks: u64,
+    boot: String,
+    /// Its port on the loopback interface, kept over restarts.
+    pub port: u16,
+    /// Its MLflow's version.
+    pub version: String,
+    /// When it was started.
+    pub started_at: jiff::Timestamp,
+}
+
+impl Server {
+    /// Returns its address.
+    pub fn uri(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    fn is_alive(&self) -> bool {
+        self.boot == platform::boot_id() && platform::start_time(self.pid) == Some(self.started_ticks)
+    }
+}
+
+/// What an observer hears.
+pub trait Progress: Sync {
+    /// Is called when the server's packages are being installed.
+    fn installing(&self);
+
+    /// Is called when the server is being started.
+    fn starting(&self);
+}
+
+/// The managed server of this user.
+#[derive(Debug, Clone)]
+pub struct Managed {
+    folder: PathBuf,
+    data: PathBuf,
+}
+
+impl Managed {
+    /// Names its folder; creates nothing.
+    pub fn new(dirs: &Dirs) -> Self {
+        Self { folder: dirs.data.join("tracking"), data: dirs.data.clone() }
+    }
+
+    /// Returns its log.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("server.log")
+    }
+
+    /// Returns its database.
+    pub fn database(&self) -> PathBuf {
+        self.folder.join("mlflow.db")
+    }
+
+    fn state(&self) -> Option<Server> {
+        serde_json::from_slice(&std::fs::read(self.folder.join("server.json")).ok()?).ok()
+    }
+
+    /// Returns the server if it runs.
+    pub fn running(&self) -> Option<Server> {
+        self.state().filter(Server::is_alive)
+    }
+
+    /// Returns whether the server's packages are installed.
+    pub fn is_installed(&self) -> bool {
+        let mark = std::fs::read_to_string(self.folder.join("venv").join(".complete"));
+        mark.is_ok_and(|version| version == VERSION) && self.program().exists()
+    }
+
+    fn program(&self) -> PathBuf {
+        self.folder.join("venv").join("bin").join("mlflow")
+    }
+
+    /// Returns the running server, starting (and installing) it when it does not run; once, whoever else asks.
+    pub async fn ensure(&self, progress: &dyn Progress) -> Result<Server, Error> {
+        if let Some(server) = self.running() {
+            return Ok(server);
+        }
+        fs::create_private_dir_all(&self.folder)?;
+        let lock = self.folder.join("start.lock");
+        let _lock =
+            tokio::task::spawn_blocking(move || Lock::exclusive(&lock)).await.map_err(|_| Error::Start { tail: String::new() })??;
+        if let Some(server) = self.running() {
+            return Ok(server);
+        }
+        if !self.is_installed() {
+            progress.installing();
+            self.install()?;
+        }
+        progress.starting();
+        let server = self.launch()?;
+        let deadline = Instant::now() + Duration::from_mins(2);
+        let client = Client::new(&Connection::managed(server.uri()))?;
+        loop {
+            if client.preflight().await.is_ok() {
+                break;
+            }
+            if !server.is_alive() || Instant::now() > deadline {
+                end(server.pid, Duration::from_secs(5));
+                return Err(Error::Start { tail: self.tail() });
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        // Only a server that answers is recorded.
+        let text = serde_json::to_vec_pretty(&server).expect("plain data of ours always serialises");
+        fs::write_private(self.folder.join("server.json"), &text)?;
+        Ok(server)
+    }
+
+    fn tail(&self) -> String {
+        let text = std::fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(15)..].join("\n")
+    }
+
+    fn install(&self) -> Result<(), Error> {
+        let uv = Uv::find_or_install(&self.data)?;
+        let venv = self.folder.join("venv");
+        fs::remove_dir_all(&venv)?;
+        let made = crate::support::uv::install(&uv, &venv, &[&format!("mlflow=={VERSION}")]);
+        if let Err(error) = made {
+            let _ = fs::remove_dir_all(&venv);
+            return Err(Error::Install(error));
+        }
+        self.upgrade_database()?;
+        Ok(fs::write_atomic(venv.join(".complete"), VERSION.as_bytes())?)
+    }
+
+    /// Brings a database of another version up to date, a copy kept beside it.
+    fn upgrade_database(&self) -> Result<(), Error> {
+        let database = self.database();
+        if !database.exists() {
+            return Ok(());
+        }
+        let copy = self.folder.join("mlflow.db.before-upgrade");
+        std::fs::copy(&database, &copy).context("copy", &database)?;
+        let mut command = self.command();
+        command.args(["db", "upgrade", &format!("sqlite:///{}", database.display())]);
+        command::capture(&mut command, Duration::from_mins(10)).map_err(Error::Install)?;
+        Ok(())
+    }
+
+    /// Returns a command line of the server's `mlflow` with a clean environment, in its empty working directory (which goes on Python's path).
+    fn command(&self) -> Command {
+        let mut command = Command::new(self.program());
+        command.current_dir(self.folder.join("work")).env_clear().stdin(Stdio::null());
+        for name in ["HOME", "USER", "LANG", "TMPDIR", "TZ"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
+        }
+        let bin = self.folder.join("venv").join("bin");
+        command.env("PATH", format!("{}:/usr/local/bin:/usr/bin:/bin", bin.display()));
+        command.envs([
+            ("MLFLOW_DISABLE_TELEMETRY", "true"),
+            ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
+            ("GIT_PYTHON_REFRESH", "quiet"),
+        ]);
+        command
+    }
+
+    fn launch(&self) -> Result<Server, Error> {
+        let work = self.folder.join("work");
+        fs::remove_dir_all(&work)?;
+        fs::create_private_dir_all(&work)?;
+        let port = self.state().map(|server| server.port).filter(|port| is_free(*port)).map_or_else(free_port, Ok)?;
+        let log = fs::append(self.log())?;
+        let errors = log.try_clone().context("open", self.log())?;
+        let mut command = self.command();
+        command
+            .arg("server")
+            .args(["--host", "127.0.0.1", "--port", &port.to_string(), "--workers", "1"])
+            .arg("--backend-store-uri")
+            .arg(format!("sqlite:///{}", self.database().display()))
+            .arg("--artifacts-destination")
+            .arg(self.folder.join("artifacts"))
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::from(errors));
+        // A session of its own keeps it alive when the terminal closes; `setsid` does it between fork and exec.
+        let mut detached = match which::which("setsid") {
+            Ok(setsid) => {
+                let mut outer = Command::new(setsid);
+                outer.arg(command.get_program()).args(command.get_args()).env_clear().current_dir(&work);
+                outer.envs(command.get_envs().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned()))));
+                let log = fs::append(self.log())?;
+                let errors = log.try_clone().context("open", self.log())?;
+                outer.stdin(Stdio::null()).stdout(Stdio::from(log)).stderr(Stdio::from(errors));
+                outer
+            }
+            Err(_) => {
+                command.process_group(0);
+                command
+            }
+        };
+        let child = detached.spawn().context("start", self.program())?;
+        let pid = i32::try_from(child.id()).unwrap_or(0);
+        let server = Server {
+            pid,
+            started_ticks: platform::start_time(pid).unwrap_or(0),
+            boot: platform::boot_id(),
+            port,
+            version: VERSION.to_owned(),
+            started_at: clock::now(),
+        };
+        // Reaped while this process lives, so that a server that dies at once is seen to be dead.
+        let mut child = child;
+        std::thread::spawn(move || child.wait());
+        Ok(server)
+    }
+
+    /// Ends the server and all of its processes; returns whether one ran.
+    pub fn stop(&self) -> Result<bool, Error> {
+        let _lock = Lock::exclusive(&self.folder.join("start.lock"))?;
+        let Some(server) = self.running() else { return Ok(false) };
+        end(server.pid, Duration::from_secs(10));
+        Ok(true)
+    }
+}
+
+/// Ends a process group: TERM, a grace, KILL; the group, since a killed parent leaves its worker serving.
+fn end(group: i32, grace: Duration) {
+    let begun = Instant::now();
+    platform::signal_group(group, Signal::TERM);
+    while !platform::session_members(group).is_empty() {
+        if begun.elapsed() > grace {
+            platform::signal_group(group, Signal::KILL);
+        }
+        if begun.elapsed() > grace + Duration::from_secs(5) {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn is_free(port: u16) -> bool {
+    TcpListener::bind(("127.0.0.1", port)).is_ok()
+}
+
+fn free_port() -> Result<u16, Error> {
+    let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
+    Ok(address.context("find a free port for", Path::new("the managed MLflow server"))?.port())
+}
