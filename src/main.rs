@@ -1,3 +1,9 @@
-//! The `sendoff` command.
+//! The `sendoff` command: parse, run, render the failure, return the exit code.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::run()
+}

@@ -258,10 +258,9 @@ fn link_stays_inside(root: &Path, link: &Path) -> Result<(), String> {
     let mut here: PathBuf = link.parent().unwrap_or(root).strip_prefix(root).unwrap_or(Path::new("")).to_owned();
     for part in target.components() {
         match part {
-            std::path::Component::ParentDir
-                if !here.pop() => {
-                    return leaves();
-                }
+            std::path::Component::ParentDir if !here.pop() => {
+                return leaves();
+            }
             std::path::Component::Normal(name) => here.push(name),
             _ => {}
         }

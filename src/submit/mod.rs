@@ -1,1 +1,21 @@
-//! The pipeline: load, check, plan, snapshot and environment and tracking, submit, watch, collect.
+//! The pipeline: plan, then snapshot, environment and tracking side by side, then submit; and what is asked of a job after.
+//!
+//! ```text
+//! load -> check -> plan -> [snapshot | environment | tracking] -> MLflow run -> submit -> watch
+//! ```
+
+mod closing;
+mod error;
+mod jobs;
+mod launch;
+mod observer;
+mod plan;
+mod watch;
+
+pub use closing::supervise;
+pub use error::Error;
+pub use jobs::Jobs;
+pub use launch::{Options, Submission, submit};
+pub use observer::Observer;
+pub use plan::{Plan, plan};
+pub use watch::{follow, print_log};

@@ -1,0 +1,37 @@
+//! The commands that sendoff calls itself.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sendoff::support::http;
+use sendoff::target::local;
+
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+
+#[derive(Debug, Args)]
+pub(crate) struct Enter {
+    /// The script
+    script: PathBuf,
+    /// The supervisor's process id
+    #[arg(long)]
+    parent: i32,
+    /// CPUs that the job may use
+    #[arg(long)]
+    cpus: Option<u32>,
+    /// The cgroup's file to join
+    #[arg(long)]
+    join: Option<PathBuf>,
+}
+
+pub(crate) fn supervise(folder: &Path) -> Result<Exit, Failure> {
+    http::install_tls();
+    sendoff::submit::supervise(folder)?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn enter(arguments: &Enter) -> Result<Exit, Failure> {
+    let shim =
+        local::Shim { parent: arguments.parent, cpus: arguments.cpus, join: arguments.join.clone(), script: arguments.script.clone() };
+    Err(Failure::Runtime(local::enter(&shim)))
+}

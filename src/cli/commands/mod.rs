@@ -1,0 +1,39 @@
+//! One file per command or family: its arguments and its run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use sendoff::support::dirs::Dirs;
+
+use super::Failure;
+
+pub(crate) mod check;
+pub(crate) mod completions;
+pub(crate) mod config;
+pub(crate) mod env;
+pub(crate) mod internal;
+pub(crate) mod jobs;
+pub(crate) mod metrics;
+pub(crate) mod plan;
+pub(crate) mod snapshot;
+pub(crate) mod submit;
+pub(crate) mod tracking;
+
+/// What a command sees of the machine.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) dirs: Dirs,
+    pub(crate) cwd: PathBuf,
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+impl World {
+    pub(crate) fn new() -> Result<Self, Failure> {
+        let dirs = Dirs::from_environment().map_err(Failure::Dirs)?;
+        let cwd = std::env::current_dir().map_err(|_| Failure::Usage("the working directory does not exist any more".to_owned()))?;
+        // A variable that is not UTF-8 cannot be named by a run config.
+        let variables =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        Ok(Self { dirs, cwd, variables })
+    }
+}

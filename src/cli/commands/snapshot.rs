@@ -1,0 +1,145 @@
+//! `sendoff snapshot`.
+
+use clap::Subcommand;
+use sendoff::config::RunConfig;
+use sendoff::snapshot::{self, Change, Manifest, SnapshotId, Spec, Store};
+use sendoff::submit::Jobs;
+use sendoff::support::words::{Count, Size};
+use serde::Serialize;
+
+use super::World;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::printer::Printer;
+use crate::cli::{RunConfigArguments, json};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// List the files of a snapshot
+    List {
+        #[command(flatten)]
+        run: RunConfigArguments,
+        /// Show what is left out too, and the rule for each
+        #[arg(long)]
+        why: bool,
+    },
+    /// Print the name of a snapshot
+    Id {
+        #[command(flatten)]
+        run: RunConfigArguments,
+    },
+    /// Show how a job's snapshot differs from another's
+    Diff {
+        /// A job
+        job: String,
+        /// Another job
+        other: String,
+    },
+}
+
+#[derive(Serialize)]
+struct Listed {
+    path: String,
+    packed: bool,
+    rule: Option<String>,
+    size: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Files {
+    files: Vec<Listed>,
+}
+
+#[derive(Serialize)]
+struct Named {
+    id: String,
+    files: usize,
+}
+
+#[derive(Serialize)]
+struct Difference {
+    path: String,
+    change: &'static str,
+}
+
+#[derive(Serialize)]
+struct Differences {
+    changes: Vec<Difference>,
+}
+
+fn spec(run: &RunConfig) -> Spec {
+    Spec {
+        root: run.source_directory.clone(),
+        include: run.include.clone(),
+        allow_files: run.allow_files.clone(),
+        max_size: run.max_snapshot_size,
+    }
+}
+
+pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+    match command {
+        Command::List { run, why } => {
+            let loaded = sendoff::config::load(&run.request(world))?;
+            list(&spec(&loaded.run), *why, printer)?;
+        }
+        Command::Id { run } => {
+            let loaded = sendoff::config::load(&run.request(world))?;
+            let spec = spec(&loaded.run);
+            let listing = snapshot::list(&spec)?;
+            let manifest = Store::new(&world.dirs.cache).scan(&spec, &listing)?;
+            let id = manifest.id().to_string();
+            if printer.is_json() {
+                printer.json(&json::report("snapshot", Named { id, files: listing.files.len() }));
+            } else {
+                printer.answer(&id);
+            }
+        }
+        Command::Diff { job, other } => {
+            let jobs = Jobs::open(&world.dirs, &world.variables)?;
+            let store = Store::new(&world.dirs.cache);
+            let manifest = |job: &str| -> Result<Manifest, Failure> {
+                let record = jobs.find(job)?;
+                let gone = || Failure::Usage(format!("the snapshot of `{}` is no longer kept", record.id));
+                store.manifest(&SnapshotId::new(record.snapshot.clone())).ok_or_else(gone)
+            };
+            let changes = manifest(job)?.changes(&manifest(other)?);
+            let word = |change| match change {
+                Change::Added => "added",
+                Change::Removed => "removed",
+                Change::Changed => "changed",
+            };
+            let changes: Vec<Difference> = changes.into_iter().map(|(path, change)| Difference { path, change: word(change) }).collect();
+            if printer.is_json() {
+                printer.json(&json::report("snapshot-diff", Differences { changes }));
+            } else if changes.is_empty() {
+                printer.say("the snapshots are the same");
+            } else {
+                printer.answer(&changes.iter().map(|entry| format!("{:<8} {}\n", entry.change, entry.path)).collect::<String>());
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn list(spec: &Spec, why: bool, printer: &Printer) -> Result<(), Failure> {
+    let listing = snapshot::list(spec)?;
+    let entries: Vec<Listed> = if why {
+        snapshot::why(spec)?
+            .into_iter()
+            .map(|answer| Listed { path: answer.path, packed: answer.packed, rule: Some(answer.rule), size: None })
+            .collect()
+    } else {
+        listing.files.iter().map(|file| Listed { path: file.path.clone(), packed: true, rule: None, size: Some(file.size) }).collect()
+    };
+    if printer.is_json() {
+        printer.json(&json::report("snapshot-files", Files { files: entries }));
+        return Ok(());
+    }
+    let line = |entry: &Listed| match &entry.rule {
+        Some(rule) => format!("{}  {}  ({rule})\n", if entry.packed { "in " } else { "out" }, entry.path),
+        None => format!("{:>10}  {}\n", Size(entry.size.unwrap_or(0)).to_string(), entry.path),
+    };
+    printer.answer(&entries.iter().map(line).collect::<String>());
+    printer.say(&format!("{}, {}", Count(listing.files.len(), "file"), Size(listing.size())));
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! `sendoff tracking`.
+
+use clap::Subcommand;
+use sendoff::submit::Jobs;
+use sendoff::support::words::{Count, Size};
+use sendoff::tracking::managed::{Managed, Progress, Server};
+use serde::Serialize;
+
+use super::World;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json;
+use crate::cli::printer::Printer;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the managed MLflow server, installing it first if need be
+    Start,
+    /// Stop it
+    Stop,
+    /// Show whether it runs, and where
+    Status,
+    /// Print its address
+    Open,
+    /// Print its log
+    Logs,
+}
+
+#[derive(Serialize)]
+struct Status {
+    running: bool,
+    installed: bool,
+    uri: Option<String>,
+    pid: Option<i32>,
+    mlflow_version: Option<String>,
+    database: String,
+    database_bytes: u64,
+    log: String,
+}
+
+struct Talk<'a>(&'a Printer);
+
+impl Progress for Talk<'_> {
+    fn installing(&self) {
+        self.0.say("installing the managed MLflow server (once) ...");
+    }
+
+    fn starting(&self) {
+        self.0.say("starting the managed MLflow server ...");
+    }
+}
+
+pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+    let managed = Managed::new(&world.dirs);
+    match command {
+        Command::Start => {
+            let server = managed.ensure(&Talk(printer)).await?;
+            show(&managed, Some(&server), printer);
+        }
+        Command::Stop => {
+            let live = Jobs::open(&world.dirs, &world.variables)?.store.active()?;
+            let live = live.iter().filter(|record| record.tracking.as_ref().is_some_and(|tracking| tracking.managed)).count();
+            if live > 0 && managed.running().is_some() {
+                printer.complain(&format!("warning: {} may still log to it", Count(live, "live job")));
+            }
+            let stopped = managed.stop()?;
+            if printer.is_json() {
+                show(&managed, None, printer);
+            } else {
+                printer.answer(if stopped { "stopped" } else { "it did not run" });
+            }
+        }
+        Command::Status => show(&managed, managed.running().as_ref(), printer),
+        Command::Open => match managed.running() {
+            Some(server) => printer.answer(&server.uri()),
+            None => return Err(Failure::Usage("it does not run; `sendoff tracking start` starts it".to_owned())),
+        },
+        Command::Logs => {
+            if let Ok(mut file) = std::fs::File::open(managed.log()) {
+                let _ = std::io::copy(&mut file, &mut std::io::stdout().lock());
+            }
+        }
+    }
+    Ok(Exit::Success)
+}
+
+fn show(managed: &Managed, server: Option<&Server>, printer: &Printer) {
+    let status = Status {
+        running: server.is_some(),
+        installed: managed.is_installed(),
+        uri: server.map(Server::uri),
+        pid: server.map(|server| server.pid),
+        mlflow_version: server.map(|server| server.version.clone()),
+        database: managed.database().display().to_string(),
+        database_bytes: std::fs::metadata(managed.database()).map_or(0, |metadata| metadata.len()),
+        log: managed.log().display().to_string(),
+    };
+    if printer.is_json() {
+        printer.json(&json::report("tracking", status));
+        return;
+    }
+    let state = match (&status.uri, status.installed) {
+        (Some(uri), _) => {
+            format!("running at {uri} (MLflow {}, process {})", status.mlflow_version.unwrap_or_default(), status.pid.unwrap_or(0))
+        }
+        (None, true) => "stopped".to_owned(),
+        (None, false) => "not installed yet".to_owned(),
+    };
+    printer.answer(&format!(
+        "state     {state}\ndatabase  {} ({})\nlog       {}\n",
+        status.database,
+        Size(status.database_bytes),
+        status.log
+    ));
+}

@@ -1,0 +1,89 @@
+//! The one place that shows errors: what, causes, hints.
+
+use std::error::Error as _;
+
+use sendoff::support::hints::Hints;
+use sendoff::{config, submit};
+
+use super::exit::Exit;
+use super::json;
+use super::printer::Printer;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// The pipeline failed.
+    Submit(submit::Error),
+    /// A command that asks or changes something failed.
+    Command(submit::Error),
+    /// A word of the command line is wrong.
+    Usage(String),
+    /// The folders of sendoff are not known.
+    Dirs(sendoff::support::dirs::Error),
+    /// The runtime could not be started.
+    Runtime(std::io::Error),
+}
+
+impl<E: Into<submit::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Command(error.into())
+    }
+}
+
+impl Failure {
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Submit(error) | Self::Command(error) if error.is_usage() => Exit::Usage,
+            Self::Submit(_) => Exit::SubmissionFailed,
+            Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) => Exit::Internal,
+            Self::Command(_) => Exit::SubmissionFailed,
+            Self::Usage(_) | Self::Dirs(_) => Exit::Usage,
+        }
+    }
+
+    pub(crate) fn render(&self, printer: &Printer) {
+        let (message, causes, hints, findings) = self.parts();
+        if printer.is_json() {
+            printer.json(&json::failure(self.exit().code(), &message, &causes, &hints, findings));
+        }
+        for finding in findings {
+            printer.complain(&finding.render(printer.colour()));
+            printer.complain("");
+        }
+        printer.complain(&format!("{}: {message}", printer.styled("1;31", "error")));
+        for cause in causes {
+            printer.complain(&format!("  caused by: {cause}"));
+        }
+        for hint in hints {
+            printer.complain(&format!("{}: {hint}", printer.styled("1;36", "hint")));
+        }
+    }
+
+    fn parts(&self) -> (String, Vec<String>, Vec<String>, &[sendoff::support::yaml::Finding]) {
+        match self {
+            Self::Submit(error) | Self::Command(error) => {
+                let findings: &[_] = match error {
+                    submit::Error::Config(config::Error::Findings(findings)) => findings,
+                    _ => &[],
+                };
+                (error.to_string(), causes(error.source()), error.hints(), findings)
+            }
+            Self::Usage(text) => (text.clone(), Vec::new(), Vec::new(), &[]),
+            Self::Dirs(error) => (error.to_string(), Vec::new(), error.hints(), &[]),
+            Self::Runtime(error) => ("could not start".to_owned(), vec![error.to_string()], Vec::new(), &[]),
+        }
+    }
+}
+
+fn causes(mut source: Option<&dyn std::error::Error>) -> Vec<String> {
+    let mut causes = Vec::new();
+    while let Some(error) = source {
+        let text = error.to_string();
+        // A transparent layer repeats what is below it.
+        if causes.last() != Some(&text) {
+            causes.push(text);
+        }
+        source = error.source();
+    }
+    causes
+}

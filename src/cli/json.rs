@@ -1,0 +1,135 @@
+//! The report types behind `--output json`, apart from the domain's own; each with a `kind` and a `version`.
+
+use std::collections::BTreeMap;
+
+use sendoff::job::{JobState, Record};
+use sendoff::support::yaml::Finding;
+use sendoff::tracking::Point;
+use serde::Serialize;
+
+use super::exit::Exit;
+
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+pub(crate) struct Report<T> {
+    kind: &'static str,
+    version: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// Wraps a body with its kind.
+pub(crate) fn report<T: Serialize>(kind: &'static str, body: T) -> Report<T> {
+    Report { kind, version: VERSION, body }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Job {
+    id: String,
+    name: String,
+    state: String,
+    ended: bool,
+    exit_code: Option<u8>,
+    job_exit_code: Option<i32>,
+    reason: Option<String>,
+    detail: Option<String>,
+    experiment: String,
+    target: String,
+    attempt: u32,
+    handle: String,
+    snapshot: String,
+    environment: String,
+    mlflow_run_id: Option<String>,
+    mlflow_run_url: Option<String>,
+    created_at: String,
+    started_at: Option<String>,
+    ended_at: Option<String>,
+}
+
+impl From<&Record> for Job {
+    fn from(record: &Record) -> Self {
+        let outcome = record.state.outcome();
+        Self {
+            id: record.id.to_string(),
+            name: record.name.clone(),
+            state: record.state.word().to_owned(),
+            ended: record.state.is_ended(),
+            exit_code: outcome.map(|_| Exit::of(&record.state).code()),
+            job_exit_code: outcome.and_then(|outcome| outcome.exit_code),
+            reason: outcome.and_then(|outcome| serde_json::to_value(outcome.ending).ok()?.as_str().map(str::to_owned)),
+            detail: match &record.state {
+                JobState::Queued { reason, .. } => Some(reason.clone()),
+                _ => outcome.and_then(|outcome| outcome.detail.clone()),
+            },
+            experiment: record.experiment.clone(),
+            target: record.target.clone(),
+            attempt: record.attempt,
+            handle: record.handle.clone(),
+            snapshot: record.snapshot.clone(),
+            environment: record.environment.clone(),
+            mlflow_run_id: record.tracking.as_ref().map(|tracking| tracking.run_id.clone()),
+            mlflow_run_url: record.tracking.as_ref().map(|tracking| tracking.url.clone()),
+            created_at: record.created_at.to_string(),
+            started_at: outcome.and_then(|outcome| outcome.started_at).map(|at| at.to_string()),
+            ended_at: outcome.map(|outcome| outcome.ended_at.to_string()),
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub(crate) struct Jobs {
+    pub(crate) jobs: Vec<Job>,
+}
+
+#[derive(Serialize)]
+pub(crate) struct FindingReport {
+    file: String,
+    line: usize,
+    column: usize,
+    message: String,
+    reason: String,
+    fix: Option<String>,
+}
+
+impl From<&Finding> for FindingReport {
+    fn from(finding: &Finding) -> Self {
+        let (line, column) = finding.place();
+        Self {
+            file: finding.source.name.display().to_string(),
+            line,
+            column,
+            message: finding.message.clone(),
+            reason: finding.reason.clone(),
+            fix: finding.fix.clone(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct FailureBody {
+    exit_code: u8,
+    message: String,
+    causes: Vec<String>,
+    hints: Vec<String>,
+    findings: Vec<FindingReport>,
+}
+
+/// Reports an error.
+pub(crate) fn failure(exit_code: u8, message: &str, causes: &[String], hints: &[String], findings: &[Finding]) -> impl Serialize + use<> {
+    let body = FailureBody {
+        exit_code,
+        message: message.to_owned(),
+        causes: causes.to_vec(),
+        hints: hints.to_vec(),
+        findings: findings.iter().map(FindingReport::from).collect(),
+    };
+    report("error", body)
+}
+
+#[derive(Serialize)]
+pub(crate) struct Metrics {
+    pub(crate) job: String,
+    pub(crate) metrics: BTreeMap<String, Vec<Point>>,
+    pub(crate) unmet: Vec<String>,
+}

@@ -1,0 +1,199 @@
+//! The command line: the only code that knows clap, colour, the terminal and exit codes.
+
+mod commands;
+mod exit;
+mod failure;
+mod json;
+mod printer;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use sendoff::config;
+
+use exit::Exit;
+use failure::Failure;
+
+/// Sends machine-learning training jobs somewhere and makes sure that MLflow tracking works there.
+#[derive(Debug, Parser)]
+#[command(name = "sendoff", version, max_term_width = 100, propagate_version = false)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+struct Common {
+    /// Print the answer as text for people or as JSON for programs
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    output: Output,
+    /// Say less: only the answer and what is wrong
+    #[arg(long, short, global = true)]
+    quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// Text for people
+    Text,
+    /// JSON, one object
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code
+    #[command(visible_alias = "create")]
+    Submit(commands::submit::Arguments),
+    /// Show what a submission would do, without doing it
+    Plan(commands::plan::Arguments),
+    /// Check a run config and report everything that is wrong with it
+    #[command(visible_alias = "validate")]
+    Check(commands::check::Arguments),
+    /// Show the run config's values and where each came from
+    #[command(subcommand)]
+    Config(commands::config::Command),
+    /// List the jobs, newest first
+    #[command(visible_alias = "ls")]
+    List(commands::jobs::List),
+    /// Show what is known of a job
+    #[command(visible_alias = "show")]
+    Status(commands::jobs::One),
+    /// Show a job's log
+    Logs(commands::jobs::Logs),
+    /// Follow a job's log to its end; the same as `logs --follow`
+    Stream(commands::jobs::One),
+    /// Wait for a job and end with its own exit code
+    Wait(commands::jobs::One),
+    /// End a job: TERM, its grace, KILL
+    Cancel(commands::jobs::One),
+    /// Copy a job's outputs and log into ./<job id>/
+    Download(commands::jobs::Download),
+    /// Print the address of a job's MLflow run
+    Open(commands::jobs::One),
+    /// Forget a job that has ended, with its log and outputs
+    Delete(commands::jobs::One),
+    /// Show a job's metrics: last value, extremes and course
+    Metrics(commands::metrics::Arguments),
+    /// See what a snapshot is made of
+    #[command(subcommand)]
+    Snapshot(commands::snapshot::Command),
+    /// List and remove environments
+    #[command(subcommand)]
+    Env(commands::env::Command),
+    /// Start, stop and look at the managed MLflow server
+    #[command(subcommand)]
+    Tracking(commands::tracking::Command),
+    /// Print completions for a shell
+    Completions(commands::completions::Arguments),
+    /// Runs the supervisor of an attempt (called by sendoff itself)
+    #[command(hide = true)]
+    Supervise {
+        /// The attempt's folder
+        folder: PathBuf,
+    },
+    /// Becomes a job's bootstrap (called by the supervisor)
+    #[command(hide = true)]
+    Enter(commands::internal::Enter),
+}
+
+/// What decides a run config beside its file.
+#[derive(Debug, Clone, Args)]
+struct RunConfigArguments {
+    /// The run config, or a .py or .ipynb file [default: run.yaml of this folder]
+    file: Option<PathBuf>,
+    /// Choose the compute target
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Choose the tracker: `managed` or an http(s) address
+    #[arg(long, value_name = "URI", conflicts_with = "no_tracking")]
+    tracking_uri: Option<String>,
+    /// Submit without a tracker
+    #[arg(long)]
+    no_tracking: bool,
+    /// Choose the MLflow experiment
+    #[arg(long, value_name = "NAME")]
+    experiment_name: Option<String>,
+    /// Override a key of the run config (can be repeated)
+    #[arg(long, value_name = "KEY.PATH=VALUE")]
+    set: Vec<String>,
+}
+
+impl RunConfigArguments {
+    fn request(&self, world: &commands::World) -> config::Request {
+        config::Request {
+            file: self.file.clone(),
+            cwd: world.cwd.clone(),
+            flags: config::Flags {
+                target: self.target.clone(),
+                tracking_uri: self.tracking_uri.clone(),
+                experiment_name: self.experiment_name.clone(),
+                no_tracking: self.no_tracking,
+                set: self.set.clone(),
+            },
+            environment: world.variables.clone(),
+            user_settings: world.dirs.config.clone(),
+        }
+    }
+}
+
+/// Parses the command line, runs the command, and returns its exit code.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are answers, not mistakes.
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() };
+        }
+    };
+    let printer = printer::Printer::new(cli.common.output, cli.common.quiet);
+    match dispatch(cli.command, &printer) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let exit = failure.exit();
+            failure.render(&printer);
+            exit.into()
+        }
+    }
+}
+
+fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failure> {
+    // These two run beside jobs and must not depend on the caller's folders.
+    match &command {
+        Command::Supervise { folder } => return commands::internal::supervise(folder),
+        Command::Enter(enter) => return commands::internal::enter(enter),
+        _ => {}
+    }
+    if let Command::Completions(arguments) = command {
+        return commands::completions::run(&arguments);
+    }
+    let world = commands::World::new()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
+    runtime.block_on(async {
+        match command {
+            Command::Submit(arguments) => commands::submit::run(arguments, &world, printer).await,
+            Command::Plan(arguments) => commands::plan::run(&arguments, &world, printer),
+            Command::Check(arguments) => commands::check::run(&arguments, &world, printer),
+            Command::Config(command) => commands::config::run(&command, &world, printer),
+            Command::List(arguments) => commands::jobs::list(&arguments, &world, printer).await,
+            Command::Status(arguments) => commands::jobs::status(&arguments, &world, printer).await,
+            Command::Logs(arguments) => commands::jobs::logs(&arguments, &world, printer).await,
+            Command::Stream(arguments) => commands::jobs::follow(&arguments.job, &world, printer, true).await,
+            Command::Wait(arguments) => commands::jobs::follow(&arguments.job, &world, printer, false).await,
+            Command::Cancel(arguments) => commands::jobs::cancel(&arguments, &world, printer).await,
+            Command::Download(arguments) => commands::jobs::download(&arguments, &world, printer).await,
+            Command::Open(arguments) => commands::jobs::open(&arguments, &world, printer),
+            Command::Delete(arguments) => commands::jobs::delete(&arguments, &world, printer).await,
+            Command::Metrics(arguments) => commands::metrics::run(&arguments, &world, printer).await,
+            Command::Snapshot(command) => commands::snapshot::run(&command, &world, printer),
+            Command::Env(command) => commands::env::run(&command, &world, printer),
+            Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,
+            Command::Completions(_) | Command::Supervise { .. } | Command::Enter(_) => Ok(Exit::Success),
+        }
+    })
+}

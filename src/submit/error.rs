@@ -1,0 +1,152 @@
+//! Why a job could not be submitted, or asked about.
+
+use crate::support::hints::Hints;
+use crate::support::words::all_of;
+use crate::{config, environment, job, snapshot, target, tracking};
+
+/// A step of the pipeline failed.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The run config or the settings.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] snapshot::Error),
+    /// The environment.
+    #[error(transparent)]
+    Environment(#[from] environment::Error),
+    /// The tracker.
+    #[error(transparent)]
+    Tracking(#[from] tracking::Error),
+    /// The target.
+    #[error(transparent)]
+    Target(#[from] target::Error),
+    /// The records.
+    #[error(transparent)]
+    Job(#[from] job::Error),
+    /// A kind of target that is not built yet.
+    #[error("the compute target `{name}` is of the kind `{kind}`, which is not built yet")]
+    NotBuilt {
+        /// The target.
+        name: String,
+        /// The kind.
+        kind: &'static str,
+    },
+    /// A key asks for more than the target can do.
+    #[error("the compute target `{target}` cannot honour `{key}`: {reason}")]
+    Incapable {
+        /// The target.
+        target: String,
+        /// The key.
+        key: &'static str,
+        /// Why.
+        reason: String,
+    },
+    /// Secrets that are not in the submitter's environment.
+    #[error("the secrets {} are not set", all_of(.0))]
+    SecretsMissing(Vec<String>),
+    /// The script is left out of the snapshot.
+    #[error("the script `{0}` is not part of the snapshot")]
+    ScriptLeftOut(String),
+    /// CI has to say who tracks.
+    #[error("no tracker is named, and `CI` is set")]
+    NoTrackerInCi,
+    /// The same id names another request.
+    #[error("the job `{id}` exists already and differs in {}", all_of(differences))]
+    Different {
+        /// The job.
+        id: String,
+        /// What differs.
+        differences: Vec<&'static str>,
+    },
+    /// The same id has ended without success.
+    #[error("the job `{id}` exists already: it {word}")]
+    EndedBefore {
+        /// The job.
+        id: String,
+        /// How it ended.
+        word: String,
+    },
+    /// No job of this name.
+    #[error("there is no job `{0}`")]
+    UnknownJob(String),
+    /// More than one job of this prefix.
+    #[error("`{prefix}` could be {}", all_of(candidates))]
+    Ambiguous {
+        /// What was typed.
+        prefix: String,
+        /// The jobs.
+        candidates: Vec<String>,
+    },
+    /// There are no jobs at all.
+    #[error("there is no job yet")]
+    NoJobs,
+    /// A job that lives cannot be deleted.
+    #[error("the job `{0}` has not ended")]
+    StillActive(String),
+    /// A job without an MLflow run was asked for metrics.
+    #[error("the job `{0}` is not tracked")]
+    NotTracked(String),
+    /// A task of ours was lost.
+    #[error("a part of the submission ended without an answer")]
+    Panicked,
+}
+
+impl Error {
+    /// Returns whether the user's words are at fault, so that nothing was sent.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Config(_)
+                | Self::NotBuilt { .. }
+                | Self::Incapable { .. }
+                | Self::SecretsMissing(_)
+                | Self::ScriptLeftOut(_)
+                | Self::NoTrackerInCi
+                | Self::Different { .. }
+                | Self::EndedBefore { .. }
+                | Self::UnknownJob(_)
+                | Self::Ambiguous { .. }
+                | Self::NoJobs
+                | Self::StillActive(_)
+                | Self::NotTracked(_)
+                | Self::Snapshot(
+                    snapshot::Error::Secrets(_)
+                        | snapshot::Error::Unpackable(_)
+                        | snapshot::Error::Empty(_)
+                        | snapshot::Error::Pattern { .. }
+                )
+                | Self::Environment(
+                    environment::Error::Conda { .. } | environment::Error::CondaOnly { .. } | environment::Error::SystemPackages(_)
+                )
+        )
+    }
+}
+
+impl Hints for Error {
+    fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Config(error) => error.hints(),
+            Self::Snapshot(error) => error.hints(),
+            Self::Environment(error) => error.hints(),
+            Self::Tracking(error) => error.hints(),
+            Self::Target(error) => error.hints(),
+            Self::Job(error) => error.hints(),
+            Self::NotBuilt { .. } => vec!["`--target local` runs it on this machine".to_owned()],
+            Self::Incapable { key, .. } => vec![format!("remove `{key}`, or choose another target")],
+            Self::SecretsMissing(names) => vec![format!("set them where you submit: `export {}=...`", names[0])],
+            Self::ScriptLeftOut(_) => vec!["`sendoff snapshot list --why` names the rule; `include:` overrides it".to_owned()],
+            Self::NoTrackerInCi => vec![
+                "set `MLFLOW_TRACKING_URI` to the tracker that keeps the records".to_owned(),
+                "or say `--tracking-uri managed` for a server that goes away with this machine, or `--no-tracking`".to_owned(),
+            ],
+            Self::Different { .. } => vec!["choose another `--job-id` or `--key`, or submit what was submitted before".to_owned()],
+            Self::EndedBefore { .. } => vec!["`--new-attempt` starts it again under the same id".to_owned()],
+            Self::UnknownJob(_) | Self::NoJobs => vec!["`sendoff list` shows the jobs".to_owned()],
+            Self::Ambiguous { .. } => vec!["type more of its id".to_owned()],
+            Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
+            Self::NotTracked(_) | Self::Panicked => Vec::new(),
+        }
+    }
+}
