@@ -34,8 +34,8 @@ mkdir -p "$attempt/work" "$attempt/collected" || fail unpack 1
 "$python" -I -S "$attempt/unpack.py" "$attempt/snapshot.zip" {{ snapshot | sh }} "$attempt/work" || fail unpack $?
 rm -f "$attempt/snapshot.zip"
 cd "$attempt/work" || fail unpack 1
-{% for name, folder in outputs %}
-mkdir -p {{ (folder) | sh }}
+{% for folder in outputs %}
+mkdir -p {{ folder | sh }}
 {% endfor %}
 {% if preflight %}
 step "preflight: asking the tracker"

@@ -1,1 +1,7 @@
-fn main() {}
+//! The real binary, in a world of its own.
+
+mod bad_input;
+mod exactly_once;
+mod local;
+mod support;
+mod tracked;

@@ -1,0 +1,76 @@
+//! The client and the supervisor are killed at each of their points: one execution or none, and the next command knows which.
+
+use crate::support::{Sandbox, lines, wait_until};
+
+fn sandbox() -> (Sandbox, String) {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}; sleep 0.2\ninputs: {witness: W}\n");
+    let set = format!("inputs.witness={}", sandbox.home().join("witness").display());
+    (sandbox, set)
+}
+
+#[test]
+fn a_client_killed_at_any_point_leaves_one_execution() {
+    for point in ["reserve.after", "submit.after-intent", "submit.handed-over", "submit.after-act", "submit.after-outcome"] {
+        let (sandbox, set) = sandbox();
+        let submit = ["submit", "--no-tracking", "--job-id", "the-job", "--set", &set];
+        let killed = sandbox.armed(point, &submit);
+        assert_eq!(killed.code, None, "{point} is not on the way: {killed:?}");
+        sandbox.sendoff(&["status", "the-job"]).expect(0);
+        sandbox.sendoff(&submit).expect(0);
+        assert_eq!(lines(&sandbox.home().join("witness")), 1, "{point}");
+        wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{point}: {:?}", sandbox.processes())) });
+    }
+}
+
+#[test]
+fn a_supervisor_killed_at_any_point_is_found_out() {
+    for (point, code) in [
+        ("supervisor.before-claim", 245),
+        ("supervisor.after-claim", 240),
+        ("supervisor.before-command", 240),
+        ("supervisor.running", 240),
+        ("supervisor.after-exit", 240),
+        ("supervisor.after-exit-record", 0),
+        ("supervisor.after-close", 0),
+    ] {
+        let (sandbox, set) = sandbox();
+        let submit = ["submit", "--no-tracking", "--job-id", "the-job", "--set", &set];
+        let run = sandbox.armed(point, &submit);
+        assert_eq!(run.code, Some(code), "{point}: {run:?}");
+        wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{point}: {:?}", sandbox.processes())) });
+        assert!(lines(&sandbox.home().join("witness")) <= 1, "{point}");
+        match code {
+            // Nothing was started: the same submission is as good as new.
+            245 => drop(sandbox.sendoff(&submit).expect(0)),
+            // A lost job is never started again by itself.
+            240 => {
+                let again = sandbox.sendoff(&submit).expect(244);
+                assert!(again.stderr.contains("was lost"), "{point}: {}", again.stderr);
+            }
+            _ => drop(sandbox.sendoff(&submit).expect(0)),
+        }
+        assert!(lines(&sandbox.home().join("witness")) <= 1, "{point}");
+    }
+}
+
+#[test]
+fn a_store_deleted_between_two_submissions_does_not_run_the_job_twice() {
+    let (sandbox, set) = sandbox();
+    let submit = ["submit", "--no-tracking", "--job-id", "the-job", "--set", &set];
+    sandbox.sendoff(&submit).expect(0);
+    for name in ["jobs.db", "jobs.db-wal", "jobs.db-shm"] {
+        let _ = std::fs::remove_file(sandbox.home().join("data").join(name));
+    }
+    sandbox.sendoff(&submit).expect(0);
+    assert_eq!(lines(&sandbox.home().join("witness")), 1);
+}
+
+#[test]
+fn another_request_under_the_same_id_is_refused_with_the_differences() {
+    let (sandbox, set) = sandbox();
+    sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]).expect(0);
+    sandbox.file("more.txt", "x");
+    let run = sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]).expect(244);
+    assert!(run.stderr.contains("the job `the-job` exists already and differs in `snapshot`"), "{}", run.stderr);
+}

@@ -1,0 +1,183 @@
+//! A hermetic world for the real binary.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A folder with a home, a sendoff home and a project of its own.
+pub(crate) struct Sandbox {
+    folder: tempfile::TempDir,
+    variables: Vec<(String, String)>,
+}
+
+/// What a command did.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+fn shared() -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
+}
+
+/// Returns a PATH with a real Python first (no shim of a version manager) and a `uv` that is installed once for all tests.
+fn path() -> &'static str {
+    static PATH: OnceLock<String> = OnceLock::new();
+    PATH.get_or_init(|| {
+        let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("python3 runs");
+        let python = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        let uv = shared().join("uv");
+        let _lock = sendoff::support::lock::Lock::exclusive(&shared().join("uv.lock")).expect("a lock");
+        if !uv.join("complete").exists() {
+            let run = |command: &mut Command| assert!(command.status().expect("it starts").success(), "{command:?}");
+            run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&uv));
+            run(Command::new(uv.join("bin/python")).args(["-m", "pip", "install", "--quiet", "uv"]));
+            std::fs::create_dir_all(uv.join("only")).expect("writable");
+            std::os::unix::fs::symlink(uv.join("bin/uv"), uv.join("only/uv")).expect("writable");
+            std::fs::write(uv.join("complete"), "").expect("writable");
+        }
+        let folder = python.parent().expect("a program has a folder").display();
+        format!("{folder}:{}:/usr/local/bin:/usr/bin:/bin", uv.join("only").display())
+    })
+}
+
+impl Sandbox {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["home", "project", "tmp"] {
+            std::fs::create_dir(folder.path().join(name)).expect("writable");
+        }
+        Self { folder, variables: Vec::new() }
+    }
+
+    /// Sets a variable for every later command.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(crate) fn project(&self) -> PathBuf {
+        self.folder.path().join("project")
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.path().join("sendoff")
+    }
+
+    /// Writes a file of the project.
+    pub(crate) fn file(&self, path: &str, text: &str) -> &Self {
+        let path = self.project().join(path);
+        std::fs::create_dir_all(path.parent().expect("it is below the project")).expect("writable");
+        std::fs::write(path, text).expect("writable");
+        self
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_sendoff"));
+        command.args(arguments).current_dir(self.project()).env_clear().stdin(Stdio::null());
+        command.env("PATH", path()).env("HOME", self.folder.path().join("home")).env("SENDOFF_HOME", self.home());
+        command.env("TMPDIR", self.folder.path().join("tmp")).env("LANG", "C.UTF-8").env("NO_COLOR", "1").env("USER", "tester");
+        command.env("UV_CACHE_DIR", shared().join("uv-cache"));
+        // What leads to a package index, and to the certificates for it, is the outer world's.
+        let through = |name: &str| {
+            ["PIP_", "UV_"].iter().any(|start| name.starts_with(start)) || name.ends_with("_CA_BUNDLE") || name.starts_with("SSL_CERT")
+        };
+        command.envs(std::env::vars().filter(|(name, _)| through(name) && name != "UV_CACHE_DIR"));
+        command.envs(self.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        command
+    }
+
+    /// Runs a command to its end, within five minutes.
+    pub(crate) fn sendoff(&self, arguments: &[&str]) -> Run {
+        finish(self.command(arguments))
+    }
+
+    /// Runs a command that is armed to die at a kill point.
+    pub(crate) fn armed(&self, point: &str, arguments: &[&str]) -> Run {
+        let mut command = self.command(arguments);
+        command.env("SENDOFF_FAULT", point);
+        finish(command)
+    }
+
+    /// Returns the text with this sandbox's paths replaced.
+    pub(crate) fn plain(&self, text: &str) -> String {
+        let real = self.folder.path().canonicalize().expect("it exists");
+        text.replace(&real.display().to_string(), "[SANDBOX]").replace(&self.folder.path().display().to_string(), "[SANDBOX]")
+    }
+
+    /// Returns the command lines of living processes that belong to this sandbox.
+    pub(crate) fn processes(&self) -> Vec<String> {
+        let marker = self.folder.path().display().to_string();
+        let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+        entries
+            .flatten()
+            .filter_map(|entry| {
+                let folder = entry.path();
+                let line = std::fs::read(folder.join("cmdline")).ok()?;
+                let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line).replace('\0', " ");
+                let mine = line.contains(&marker) || String::from_utf8_lossy(&environment).contains(&marker);
+                (mine && !line.is_empty()).then_some(line)
+            })
+            .collect()
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if self.home().join("data/tracking/server.json").exists() {
+            let _ = self.command(&["tracking", "stop"]).output();
+        }
+    }
+}
+
+fn finish(mut command: Command) -> Run {
+    let output = sendoff::support::command::capture_any(&mut command, Duration::from_mins(5)).expect("it ends in time");
+    Run::from(output)
+}
+
+impl From<Output> for Run {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+impl Run {
+    /// Asserts the exit code, showing everything when it is another.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// Reads the answer as JSON.
+    #[track_caller]
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// Waits until a condition gives a value, and says the last thing seen when it does not.
+#[track_caller]
+pub(crate) fn wait_until<T>(mut condition: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        match condition() {
+            Ok(value) => return value,
+            Err(seen) => assert!(Instant::now() < deadline, "waited in vain; last seen: {seen}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Returns how many lines a file has; none when it is missing.
+pub(crate) fn lines(path: &Path) -> usize {
+    std::fs::read_to_string(path).map_or(0, |text| text.lines().count())
+}

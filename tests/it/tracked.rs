@@ -1,0 +1,62 @@
+//! Real trainings against the real managed MLflow server.
+
+use sendoff::tracking::{Client, Connection};
+
+use crate::support::{Sandbox, lines};
+
+/// One server serves all of it: installing and starting one costs more than every job here.
+#[test]
+fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
+    let sandbox = Sandbox::new();
+    let examples = format!("{}/examples", env!("CARGO_MANIFEST_DIR"));
+
+    sandbox.sendoff(&["submit", &format!("{examples}/digits/run.yaml"), "--job-id", "digits-job"]).expect(0);
+    let metrics = sandbox.sendoff(&["metrics", "digits-job", "--require", "accuracy>=0.8", "--output", "json"]).expect(0).json();
+    assert_eq!(metrics["metrics"]["accuracy"].as_array().map(Vec::len), Some(8));
+    sandbox.sendoff(&["metrics", "digits-job", "--require", "accuracy>1"]).expect(1);
+    sandbox.sendoff(&["download", "digits-job"]).expect(0);
+    assert!(sandbox.project().join("digits-job/model/model.joblib").is_file());
+
+    for script in ["with_experiment", "plain"] {
+        sandbox.sendoff(&["submit", &format!("{examples}/azure-article/{script}.yaml")]).expect(0);
+    }
+    sandbox.sendoff(&["submit", &format!("{examples}/pep723/train.py")]).expect(0);
+
+    // A script that dies in the middle, and one that ends well in the wrong way, leave the status that is true.
+    sandbox.file("bad.py", "import mlflow\nmlflow.start_run()\nraise SystemExit(3)\n");
+    sandbox.file("good.py", "import mlflow, sys\nwith mlflow.start_run():\n    sys.exit(0)\n");
+    sandbox.sendoff(&["submit", "bad.py", "--job-id", "bad-job", "--experiment-name", "e"]).expect(3);
+    sandbox.sendoff(&["submit", "good.py", "--job-id", "good-job", "--experiment-name", "e"]).expect(0);
+
+    let status = sandbox.sendoff(&["tracking", "status", "--output", "json"]).expect(0).json();
+    let uri = status["uri"].as_str().expect("it runs").to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = Client::new(&Connection::managed(uri)).expect("a client");
+    let statuses = |experiment: &str, job: &str| -> Vec<String> {
+        runtime.block_on(async {
+            let id = client.experiment(experiment).await.expect("it answers");
+            client.runs_of_job(&id, job).await.expect("it answers").into_iter().map(|run| run.status).collect()
+        })
+    };
+    assert_eq!(statuses("e", "bad-job"), ["FAILED"]);
+    assert_eq!(statuses("e", "good-job"), ["FINISHED"]);
+
+    // The client is killed around the creation of the MLflow run: one run, closed, and one execution.
+    sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}\ninputs: {witness: W}\nexperiment_name: e\n");
+    for point in ["mlflow-run.after-intent", "mlflow-run.after-act", "mlflow-run.after-outcome", "submit.after-act"] {
+        let id = point.replace('.', "-");
+        let witness = sandbox.home().join(&id);
+        let set = format!("inputs.witness={}", witness.display());
+        let submit = ["submit", "--job-id", &id, "--set", &set];
+        let killed = sandbox.armed(point, &submit);
+        assert_eq!(killed.code, None, "{point} is not on the way: {killed:?}");
+        sandbox.sendoff(&["status", &id]).expect(0);
+        sandbox.sendoff(&submit).expect(0);
+        assert_eq!(lines(&witness), 1, "{point}");
+        assert_eq!(statuses("e", &id), ["FINISHED"], "{point}");
+    }
+
+    let stopped = sandbox.sendoff(&["tracking", "stop"]).expect(0);
+    assert_eq!(stopped.stdout, "stopped\n");
+    assert!(sandbox.sendoff(&["tracking", "status"]).expect(0).stdout.contains("stopped"));
+}
