@@ -49,6 +49,8 @@ enum Command {
     /// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code
     #[command(visible_alias = "create")]
     Submit(commands::submit::Arguments),
+    /// Write a commented run config for this folder
+    Init(commands::init::Arguments),
     /// Show what a submission would do, without doing it
     Plan(commands::plan::Arguments),
     /// Check a run config and report everything that is wrong with it
@@ -177,6 +179,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
     runtime.block_on(async {
         match command {
             Command::Submit(arguments) => commands::submit::run(arguments, &world, printer).await,
+            Command::Init(arguments) => commands::init::run(&arguments, &world, printer),
             Command::Plan(arguments) => commands::plan::run(&arguments, &world, printer),
             Command::Check(arguments) => commands::check::run(&arguments, &world, printer),
             Command::Config(command) => commands::config::run(&command, &world, printer),

@@ -19,6 +19,9 @@ pub enum Error {
     /// A file refused.
     #[error(transparent)]
     File(#[from] fs::Error),
+    /// The template of `init` could not be rendered.
+    #[error(transparent)]
+    Template(#[from] crate::support::template::Error),
     /// A file is not text.
     #[error("could not read `{}` as UTF-8 text", .0.display())]
     NotText(PathBuf),
@@ -37,7 +40,7 @@ impl Hints for Error {
             Self::Missing(_) => vec!["`sendoff submit` without a name looks for `run.yaml` in this folder".to_owned()],
             Self::File(error) => error.hints(),
             Self::NotText(_) => vec!["save it as UTF-8".to_owned()],
-            Self::Findings(_) => Vec::new(),
+            Self::Findings(_) | Self::Template(_) => Vec::new(),
         }
     }
 }

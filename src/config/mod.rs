@@ -4,6 +4,7 @@
 
 mod check;
 mod error;
+mod init;
 mod inspect;
 mod layers;
 mod load;
@@ -21,6 +22,7 @@ use crate::target::config::TargetSpec;
 use crate::{environment, tracking};
 
 pub use error::Error;
+pub use init::init;
 pub use layers::Explained;
 pub use load::{Flags, Loaded, Request, find_run_config, load, settings_tracking};
 

@@ -202,11 +202,6 @@ impl Environments {
     pub fn prune(&self, only: Option<&EnvironmentId>) -> Result<Vec<Built>, Error> {
         venv::prune(&self.folder(), only)
     }
-
-    /// Returns the folder of environments, for `doctor`.
-    pub fn path(&self) -> PathBuf {
-        self.folder()
-    }
 }
 
 fn refuse(spec: &Spec) -> Result<(), Error> {

@@ -69,7 +69,7 @@ impl Hints for Error {
             Self::Empty(_) => vec!["`sendoff snapshot list --why` shows which rule leaves each file out".to_owned()],
             Self::Zip(zip::result::ZipError::Io(error)) if error.kind() == std::io::ErrorKind::StorageFull => {
                 vec![
-                    "free some space (`sendoff gc` lists what sendoff no longer needs), or set `SENDOFF_HOME` to a folder elsewhere"
+                    "free some space (`sendoff delete` and `sendoff env prune` remove what is no longer needed), or set `SENDOFF_HOME` to a folder elsewhere"
                         .to_owned(),
                 ]
             }

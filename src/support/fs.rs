@@ -35,7 +35,7 @@ impl super::hints::Hints for Error {
         match self.source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 vec![format!(
-                    "free some space on the file system of `{path}` (`sendoff gc` lists what sendoff no longer needs), or set `SENDOFF_HOME` to a folder elsewhere"
+                    "free some space on the file system of `{path}` (`sendoff delete` and `sendoff env prune` remove what is no longer needed), or set `SENDOFF_HOME` to a folder elsewhere"
                 )]
             }
             io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied if self.act != "read" => {

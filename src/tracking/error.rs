@@ -122,7 +122,7 @@ impl Hints for Error {
             Self::Start { .. } => vec!["`sendoff tracking logs` shows all that it said".to_owned()],
             Self::Uv(error) => error.hints(),
             Self::File(error) => error.hints(),
-            Self::Install(_) => vec!["`sendoff doctor` checks what it needs".to_owned()],
+            Self::Install(_) => vec!["it needs Python 3.10 or newer and a package index that this machine reaches".to_owned()],
             Self::Forbidden { .. } | Self::Api { .. } | Self::Trouble { .. } | Self::Setup(_) => Vec::new(),
         }
     }

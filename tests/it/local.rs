@@ -15,6 +15,32 @@ fn a_script_gets_its_arguments_as_written_and_its_code_is_ours() {
 }
 
 #[test]
+fn init_writes_a_run_config_that_can_be_submitted_and_overwrites_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.file("train.py", "print('trained')\n");
+    sandbox.sendoff(&["init"]).expect(0);
+    let run = sandbox.sendoff(&["submit", "--no-tracking"]).expect(0);
+    assert!(run.stdout.contains("trained"), "{}", run.stdout);
+    let again = sandbox.sendoff(&["init"]).expect(244);
+    assert!(again.stderr.contains("could not create"), "{}", again.stderr);
+}
+
+#[test]
+fn every_example_is_checked_and_planned() {
+    let sandbox = Sandbox::new();
+    let examples = format!("{}/examples", env!("CARGO_MANIFEST_DIR"));
+    for name in
+        ["digits/run.yaml", "pep723/train.py", "azure-article/plain.yaml", "azure-article/with_experiment.yaml", "settings/run.yaml"]
+    {
+        let file = format!("{examples}/{name}");
+        sandbox.sendoff(&["check", &file]).expect(0);
+        sandbox.sendoff(&["plan", &file]).expect(0);
+        sandbox.sendoff(&["config", "show", &file]).expect(0);
+    }
+    assert!(!sandbox.home().exists(), "a plan changed something");
+}
+
+#[test]
 fn outputs_are_collected_and_downloaded_and_nothing_is_overwritten() {
     let sandbox = Sandbox::new();
     sandbox.file(

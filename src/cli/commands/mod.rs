@@ -11,6 +11,7 @@ pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
 pub(crate) mod env;
+pub(crate) mod init;
 pub(crate) mod internal;
 pub(crate) mod jobs;
 pub(crate) mod metrics;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-use granit_parser::{Event, Parser, ScalarStyle};
+use granit_parser::{Event, Options, Parser, ScalarStyle};
 
 use super::{Finding, Node, Source, Value};
 
@@ -35,7 +35,9 @@ pub fn parse(name: &Path, text: &str) -> (Option<Node>, Vec<Finding>) {
         );
         return (None, builder.findings);
     }
-    let mut parser = Parser::new_from_str(&source.text);
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    let mut parser = Parser::new_from_str_with_options(&source.text, options);
     let root = builder.document(&mut parser);
     (root, builder.findings)
 }
@@ -251,6 +253,12 @@ mod tests {
         assert!(findings.is_empty());
         let text = |key: &str| root.get(key).and_then(Node::text).map(str::to_owned);
         assert_eq!(["a", "b", "c", "d"].map(text).map(Option::unwrap), ["3.10", "no", "007", "1e-4"]);
+    }
+
+    #[test]
+    fn comments_are_passed_over() {
+        let (root, findings) = parse(Path::new("run.yaml"), "# one\na: b # two\n");
+        assert!(findings.is_empty() && root.expect("it is YAML").get("a").is_some());
     }
 
     #[test]
