@@ -90,6 +90,10 @@ enum Command {
     /// Start, stop and look at the managed MLflow server
     #[command(subcommand)]
     Tracking(commands::tracking::Command),
+    /// List what sendoff made and no longer needs: snapshots and environments that no job names
+    Gc(commands::gc::Arguments),
+    /// Check what sendoff needs on this machine, and say how to get what is missing
+    Doctor(commands::doctor::Arguments),
     /// Print completions for a shell
     Completions(commands::completions::Arguments),
     /// Runs the supervisor of an attempt (called by sendoff itself)
@@ -195,6 +199,8 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Metrics(arguments) => commands::metrics::run(&arguments, &world, printer).await,
             Command::Snapshot(command) => commands::snapshot::run(&command, &world, printer),
             Command::Env(command) => commands::env::run(&command, &world, printer),
+            Command::Gc(arguments) => commands::gc::run(&arguments, &world, printer),
+            Command::Doctor(arguments) => commands::doctor::run(&arguments, &world, printer),
             Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,
             Command::Completions(_) | Command::Supervise { .. } | Command::Enter(_) => Ok(Exit::Success),
         }

@@ -59,6 +59,9 @@ pub struct TrackingRecord {
     pub run_id: String,
     /// Where a browser sees it.
     pub url: String,
+    /// Whether the user typed the address as a flag, so that credentials of the environment may go there.
+    #[serde(default)]
+    pub typed: bool,
     /// Whether its true final status was written.
     pub closed: bool,
 }

@@ -119,7 +119,7 @@ impl Jobs {
         if tracking.managed {
             return Managed::new(&self.dirs).running().map(|server| Connection::managed(server.uri()));
         }
-        Some(Connection::new(&tracking.uri.parse().ok()?, true, &self.variables))
+        Some(Connection::new(&tracking.uri.parse().ok()?, tracking.typed, &self.variables))
     }
 
     /// Brings all active jobs up to date, and returns the newest.

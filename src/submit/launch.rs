@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::closing::Task;
 use super::{Error, Jobs, Observer, Plan};
-use crate::config::{Entry, Input, PathKind, placeholders};
+use crate::config::{Entry, Input, Origin, PathKind, placeholders};
 use crate::environment::{self, Environment, Environments, Mlflow};
 use crate::job::attempt::Attempt;
 use crate::job::store::Step;
@@ -267,6 +267,7 @@ async fn hand_over(
             url: connection.run_url(&run.experiment_id, &run.id),
             experiment_id: run.experiment_id.clone(),
             run_id: run.id.clone(),
+            typed: matches!(plan.run.tracking.origin, Origin::Flag(_)),
             closed: false,
         });
         jobs.store.put(&record)?;

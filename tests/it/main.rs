@@ -3,5 +3,6 @@
 mod bad_input;
 mod exactly_once;
 mod local;
+mod preflight;
 mod support;
 mod tracked;
