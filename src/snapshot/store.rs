@@ -180,6 +180,9 @@ mod tests {
         std::fs::write(tree.path().join("d/é x.txt"), "hello").expect("writable");
         std::fs::write(tree.path().join("empty"), "").expect("writable");
         std::fs::write(tree.path().join("big"), "0123456789".repeat(60_000)).expect("writable");
+        // Noise, which is stored and not deflated.
+        let noise: Vec<u8> = (0..4000_u32).flat_map(|number| <[u8; 32]>::from(Sha256::digest(number.to_le_bytes()))).collect();
+        std::fs::write(tree.path().join("noise.bin"), noise).expect("writable");
         std::fs::write(tree.path().join("run.sh"), "#!/bin/sh\n").expect("writable");
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(tree.path().join("run.sh"), mode).expect("writable");
