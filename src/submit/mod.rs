@@ -17,5 +17,5 @@ pub use error::Error;
 pub use jobs::Jobs;
 pub use launch::{Options, Submission, submit};
 pub use observer::Observer;
-pub use plan::{Plan, plan};
+pub use plan::{Plan, plan, snapshot_spec};
 pub use watch::{follow, print_log};

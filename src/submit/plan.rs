@@ -59,7 +59,7 @@ impl Plan {
         self.run.tracking.value.uri.is_some()
     }
 
-    /// Returns a hash of what the run config means, paths of this machine apart.
+    /// Returns a hash of what the run config means, values of inputs included.
     pub fn config_digest(&self) -> String {
         let run = &self.run;
         let meaning = format!(
@@ -67,14 +67,15 @@ impl Plan {
             (
                 (&run.entry, &run.arguments, &run.setup, &run.outputs, &run.target.value),
                 (&run.environment_variables, &run.inherit, &run.secrets, &run.resources, &run.tags),
-                (&self.experiment, &run.display_name, self.attach, run.inputs.iter().map(|(name, _)| name).collect::<Vec<_>>()),
+                (&self.experiment, &run.display_name, self.attach, &run.inputs),
             )
         );
         Sha256::digest(meaning.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-fn snapshot_spec(run: &RunConfig) -> snapshot::Spec {
+/// Returns what the snapshot of a run config is made of.
+pub fn snapshot_spec(run: &RunConfig) -> snapshot::Spec {
     snapshot::Spec {
         root: run.source_directory.clone(),
         include: run.include.clone(),

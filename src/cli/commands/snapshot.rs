@@ -1,9 +1,8 @@
 //! `sendoff snapshot`.
 
 use clap::Subcommand;
-use sendoff::config::RunConfig;
 use sendoff::snapshot::{self, Change, Manifest, SnapshotId, Spec, Store};
-use sendoff::submit::Jobs;
+use sendoff::submit::{Jobs, snapshot_spec};
 use sendoff::support::words::{Count, Size};
 use serde::Serialize;
 
@@ -67,24 +66,15 @@ struct Differences {
     changes: Vec<Difference>,
 }
 
-fn spec(run: &RunConfig) -> Spec {
-    Spec {
-        root: run.source_directory.clone(),
-        include: run.include.clone(),
-        allow_files: run.allow_files.clone(),
-        max_size: run.max_snapshot_size,
-    }
-}
-
 pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     match command {
         Command::List { run, why } => {
             let loaded = sendoff::config::load(&run.request(world))?;
-            list(&spec(&loaded.run), *why, printer)?;
+            list(&snapshot_spec(&loaded.run), *why, printer)?;
         }
         Command::Id { run } => {
             let loaded = sendoff::config::load(&run.request(world))?;
-            let spec = spec(&loaded.run);
+            let spec = snapshot_spec(&loaded.run);
             let listing = snapshot::list(&spec)?;
             let manifest = Store::new(&world.dirs.cache).scan(&spec, &listing)?;
             let id = manifest.id().to_string();
