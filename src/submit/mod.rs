@@ -5,11 +5,15 @@
 //! ```
 
 mod closing;
+mod describe;
 mod error;
 mod jobs;
 mod launch;
+mod mlflow_run;
 mod observer;
 mod plan;
+mod prepare;
+mod settle;
 mod watch;
 
 pub use closing::supervise;

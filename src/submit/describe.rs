@@ -1,0 +1,166 @@
+//! Turns a plan into what the target is told: the job spec, and what travels in secret.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Plan;
+use super::closing::Task;
+use crate::config::{Entry, Input, PathKind, placeholders};
+use crate::environment::Environment;
+use crate::job::attempt::Attempt;
+use crate::job::{Command, JobSpec, Launch, Record};
+use crate::snapshot::git;
+use crate::support::secret::Secret;
+use crate::support::shell;
+use crate::tracking::{self, Connection, Injected, Injection};
+
+/// Where an environment is, or will be.
+pub(super) struct Place {
+    /// Its folder.
+    pub(super) folder: PathBuf,
+    /// Its interpreter.
+    pub(super) python: PathBuf,
+    /// The lock file that a live job holds in shared mode.
+    pub(super) lease_file: PathBuf,
+}
+
+impl From<&Environment> for Place {
+    fn from(environment: &Environment) -> Self {
+        Self { folder: environment.folder.clone(), python: environment.python.clone(), lease_file: environment.lease_file.clone() }
+    }
+}
+
+/// The parts of one submission, from which the target is told what to run.
+pub(super) struct Parts<'a> {
+    pub(super) plan: &'a Plan,
+    /// The snapshot's archive.
+    pub(super) archive: &'a Path,
+    pub(super) environment: Place,
+    pub(super) connection: Option<&'a Connection>,
+    pub(super) record: &'a Record,
+    /// The tags of the MLflow run.
+    pub(super) tags: &'a [(String, String)],
+    /// The data folder.
+    pub(super) data: &'a Path,
+    /// The submitter's environment.
+    pub(super) variables: &'a BTreeMap<String, String>,
+}
+
+impl Parts<'_> {
+    fn attempt(&self) -> Attempt {
+        Attempt::new(self.data, &self.record.id, self.record.attempt)
+    }
+
+    /// Returns everything that the target needs, secrets apart.
+    pub(super) fn spec(&self) -> JobSpec {
+        let (run, record) = (&self.plan.run, self.record);
+        JobSpec {
+            id: record.id.clone(),
+            attempt: record.attempt,
+            digest: record.digest.clone(),
+            command: self.command(),
+            setup: run.setup.clone(),
+            archive: self.archive.to_owned(),
+            snapshot: record.snapshot.clone(),
+            leases: vec![self.environment.lease_file.clone()],
+            python: self.environment.python.clone(),
+            variables: self.plain(),
+            outputs: run.outputs.iter().map(|(name, output)| (name.clone(), output.kind == PathKind::Folder)).collect(),
+            cpus: run.resources.cpus,
+            memory: run.resources.memory,
+            gpus: run.resources.gpus,
+            max_duration: run.resources.max_duration,
+            grace: run.grace,
+            queue: run.target.value.max_jobs.map(|limit| (run.target.value.name.clone(), limit)),
+            preflight: self.connection.is_some(),
+        }
+    }
+
+    /// Returns what travels in secret: secrets of the job, credentials for the tracker, and what the supervisor tells the tracker.
+    pub(super) fn launch(&self, lock: &str) -> Launch {
+        let run = &self.plan.run;
+        let mut launch = Launch::default();
+        launch.secrets.extend(run.secrets.iter().filter_map(|name| Some((name.clone(), Secret::new(self.variables.get(name)?)))));
+        launch.secrets.extend(self.injected().secret);
+        if let (Some(connection), Some(tracked)) = (self.connection, &self.record.tracking) {
+            let mut artifacts =
+                vec![("sendoff/run-config.yaml".to_owned(), run.text.clone()), ("sendoff/requirements.lock".to_owned(), lock.to_owned())];
+            artifacts.extend(git::patch(&run.source_directory).map(|patch| ("sendoff/uncommitted.patch".to_owned(), patch)));
+            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone(), artifacts };
+            launch.closing = Some(Secret::new(serde_json::to_string(&task).expect("a task is plain data")));
+        }
+        launch
+    }
+
+    fn injected(&self) -> Injected {
+        let (Some(connection), Some(tracked)) = (self.connection, &self.record.tracking) else { return Injected::default() };
+        tracking::inject(&Injection {
+            connection,
+            run_id: &tracked.run_id,
+            experiment_id: &tracked.experiment_id,
+            attach: self.plan.attach,
+            context: self.tags,
+        })
+    }
+
+    /// Returns the values of inputs and outputs, by what stands in `${{...}}`; in the order written.
+    fn values(&self) -> Vec<(String, String)> {
+        let run = &self.plan.run;
+        let inputs = run.inputs.iter().map(|(name, input)| {
+            let value = match input {
+                Input::Literal(text) => text.clone(),
+                Input::Local { path, .. } => path.display().to_string(),
+                Input::OnTarget { path, .. } => path.clone(),
+            };
+            (format!("inputs.{name}"), value)
+        });
+        let collected = self.attempt().path("collected");
+        let outputs = run.outputs.iter().map(|(name, _)| (format!("outputs.{name}"), collected.join(name).display().to_string()));
+        inputs.chain(outputs).collect()
+    }
+
+    /// Returns the variables of the job that may be seen, in order.
+    fn plain(&self) -> Vec<(String, String)> {
+        let (run, record) = (&self.plan.run, self.record);
+        let bin = self.environment.folder.join("bin").display().to_string();
+        let path = self.variables.get("PATH").map_or("/usr/bin:/bin", String::as_str);
+        let mut plain: Vec<(String, String)> = [
+            ("PATH", format!("{bin}:{path}")),
+            ("VIRTUAL_ENV", self.environment.folder.display().to_string()),
+            ("PYTHONUNBUFFERED", "1".to_owned()),
+            ("SENDOFF_JOB_ID", record.id.to_string()),
+            ("SENDOFF_TARGET", record.target.clone()),
+            ("SENDOFF_ATTEMPT", record.attempt.to_string()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec();
+        plain.extend(self.values().into_iter().map(|(name, value)| {
+            let name = name.replacen("inputs.", "SENDOFF_INPUT_", 1).replacen("outputs.", "SENDOFF_OUTPUT_", 1);
+            (name.to_uppercase(), value)
+        }));
+        plain.extend(run.inherit.iter().filter_map(|name| Some((name.clone(), self.variables.get(name)?.clone()))));
+        plain.extend(run.environment_variables.iter().cloned());
+        plain.extend(self.injected().plain);
+        plain
+    }
+
+    fn command(&self) -> Command {
+        let run = &self.plan.run;
+        let values: BTreeMap<String, String> = self.values().into_iter().collect();
+        let arguments = run.arguments.iter().map(|text| placeholders::substitute(text, |name| values.get(name).cloned()));
+        let python = self.environment.python.display().to_string();
+        match &run.entry {
+            Entry::Script(script) => Command::Program([python, script.clone()].into_iter().chain(arguments).collect()),
+            Entry::Notebook(notebook) => {
+                let folder = self.attempt().path("collected").display().to_string();
+                let words = [&python, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output-dir", &folder, notebook];
+                Command::Program(words.map(str::to_owned).to_vec())
+            }
+            Entry::Command(line) => {
+                let line = placeholders::substitute(line, |name| values.get(name).map(|value| shell::quote(value)));
+                let rest = shell::join(arguments);
+                Command::Shell(if rest.is_empty() { line } else { format!("{line} {rest}") })
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Makes what a submission needs: snapshot, environment and tracker, side by side. All of it may be made again at no harm.
+
+use std::sync::Arc;
+
+use super::{Error, Observer, Options, Plan};
+use crate::environment::{self, Environment, Environments, Mlflow};
+use crate::snapshot;
+use crate::support::dirs::Dirs;
+use crate::support::words::Count;
+use crate::tracking::managed::{self, Managed};
+use crate::tracking::{Client, Connection};
+
+/// What is ready before a job is named.
+pub(super) struct Prepared {
+    /// The snapshot's archive.
+    pub(super) packed: snapshot::Packed,
+    /// The environment, which cannot be pruned while this value lives.
+    pub(super) environment: Environment,
+    /// The tracker, which has answered.
+    pub(super) connection: Option<Connection>,
+}
+
+/// Hands the steps of environment and managed server on to the observer.
+struct Steps<'a>(&'a dyn Observer);
+
+impl environment::Progress for Steps<'_> {
+    fn step(&self, step: environment::Step) {
+        match step {
+            environment::Step::InstallingUv => self.0.step("installing uv"),
+            environment::Step::Resolving => self.0.step("resolving the environment's packages"),
+            environment::Step::Building { packages } => {
+                self.0.step(&format!("building the environment ({})", Count(packages, "package")));
+            }
+        }
+    }
+}
+
+impl managed::Progress for Steps<'_> {
+    fn installing(&self) {
+        self.0.step("installing the managed MLflow server (once)");
+    }
+
+    fn starting(&self) {
+        self.0.step("starting the managed MLflow server");
+    }
+}
+
+/// Makes all three.
+pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, observer: &Arc<dyn Observer>) -> Result<Prepared, Error> {
+    let packing = {
+        let (plan, cache) = (plan.clone(), dirs.cache.clone());
+        tokio::task::spawn_blocking(move || {
+            let (spec, store) = (plan.snapshot_spec(), snapshot::Store::new(&cache));
+            let manifest = store.scan(&spec, &plan.listing)?;
+            store.pack(&spec, manifest).map(|(_, packed)| packed)
+        })
+    };
+    let mut spec = plan.environment.clone();
+    let remote = match &plan.tracker {
+        Some(connection) => {
+            let version = Client::new(connection)?.preflight().await?;
+            spec.mlflow = Mlflow::Client { server: version };
+            Some(connection.clone())
+        }
+        None => None,
+    };
+    let building = {
+        let (environments, upgrade, observer) = (Environments::new(dirs), options.upgrade, observer.clone());
+        tokio::task::spawn_blocking(move || environments.provision(&spec, upgrade, &Steps(observer.as_ref())))
+    };
+    let tracking = async {
+        if !plan.is_managed() {
+            return Ok(remote);
+        }
+        let server = Managed::new(dirs).ensure(&Steps(observer.as_ref())).await?;
+        let connection = Connection::managed(server.uri());
+        Client::new(&connection)?.preflight().await?;
+        Ok::<_, Error>(Some(connection))
+    };
+    let (packed, environment, connection) = tokio::join!(packing, building, tracking);
+    Ok(Prepared {
+        packed: packed.map_err(|_| Error::Panicked)??,
+        environment: environment.map_err(|_| Error::Panicked)??,
+        connection: connection?,
+    })
+}
