@@ -8,12 +8,13 @@
 //!                      /log           stdout and stderr, in order of arrival
 //!                      /status.json   the supervisor's word on queued and running
 //!                      /exit.json     the outcome
-//!                      /cancel        its presence asks the supervisor to end the job
+//!                      /cancel        its presence asks the supervisor to end the job, a number in it is the longest grace in milliseconds
 //!                      /collected/    outputs
 //! ```
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +179,18 @@ impl Attempt {
         Ok(())
     }
 
+    /// Asks the supervisor to end the job, within a grace shorter than the job's own when one is given.
+    pub fn ask_to_end(&self, at_most: Option<Duration>) -> Result<(), Error> {
+        let text = at_most.map(|grace| grace.as_millis().to_string()).unwrap_or_default();
+        Ok(fs::write_private(self.path("cancel"), text.as_bytes())?)
+    }
+
+    /// Returns how long the job may take to end: its own grace, or less when whoever cancelled it cannot wait that long.
+    pub fn grace(&self, own: Duration) -> Duration {
+        let text = std::fs::read_to_string(self.path("cancel")).unwrap_or_default();
+        text.trim().parse().map_or(own, |limit| own.min(Duration::from_millis(limit)))
+    }
+
     /// Says that the supervisor has nothing left to do.
     pub fn mark_closed(&self) {
         let _ = std::fs::write(self.path("closed"), b"");
@@ -229,6 +242,19 @@ mod tests {
         assert!(attempt.bury().expect("writable"));
         assert!(attempt.claim(&supervisor()).expect("writable").is_none());
         assert_eq!(attempt.find().expect("readable"), Finding::Tombstoned);
+    }
+
+    #[test]
+    fn who_cannot_wait_shortens_the_grace_and_never_lengthens_it() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let attempt = Attempt::at(folder.path().to_owned());
+        let own = Duration::from_secs(30);
+        assert_eq!(attempt.grace(own), own);
+        for (asked, expected) in [(None, own), (Some(Duration::from_secs(2)), Duration::from_secs(2)), (Some(Duration::from_mins(1)), own)]
+        {
+            attempt.ask_to_end(asked).expect("writable");
+            assert_eq!(attempt.grace(own), expected);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What the supervisor does for tracking around a job: the artifacts for reproduction at its start, the true final status at its end.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +32,7 @@ struct Tracker {
 
 /// Runs the supervisor of an attempt in this process, to the job's end.
 pub fn supervise(folder: &Path) -> Result<(), target::Error> {
-    local::supervise(folder, &Tracker { attempt: Attempt::at(folder.to_owned()) })
+    local::supervise(folder, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()) }))
 }
 
 impl Closing for Tracker {

@@ -1,6 +1,7 @@
 //! What is known of jobs: found by the words people type, brought up to date before it is shown.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::Error;
 use super::closing::{CLOSED, status_of};
@@ -130,14 +131,14 @@ impl Jobs {
         Ok(self.store.newest(limit)?)
     }
 
-    /// Ends a job and returns its record.
-    pub async fn cancel(&mut self, record: Record) -> Result<Record, Error> {
+    /// Ends a job and returns its record; `at_most` shortens the job's grace.
+    pub async fn cancel(&mut self, record: Record, at_most: Option<Duration>) -> Result<Record, Error> {
         let record = self.refresh(record).await?;
         if record.state.is_ended() {
             return Ok(record);
         }
         let lock = if record.state == JobState::Preparing { Some(self.store.lock(&record.id)?) } else { None };
-        let state = self.target(&record).cancel(&Self::reference(&record)).await?;
+        let state = self.target(&record).cancel(&Self::reference(&record), at_most).await?;
         let mut record = record;
         record.state = record.state.observed(state);
         self.store.put(&record)?;

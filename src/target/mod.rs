@@ -8,6 +8,7 @@ mod error;
 pub mod local;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -72,8 +73,8 @@ pub trait Target: Send + Sync {
     /// Returns the file that holds the log of an attempt, once the target has one here.
     fn log(&self, job: &JobRef) -> PathBuf;
 
-    /// Ends a job: TERM, its grace, KILL; verified.
-    async fn cancel(&self, job: &JobRef) -> Result<JobState, Error>;
+    /// Ends a job: TERM, its grace, KILL; verified. `at_most` shortens the job's own grace, for a caller who cannot wait that long.
+    async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error>;
 
     /// Copies what the job has left into a folder, overwriting nothing; returns the number of files.
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error>;

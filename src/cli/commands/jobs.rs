@@ -183,7 +183,7 @@ pub(crate) async fn follow(job: &str, world: &World, printer: &Printer, show: bo
 pub(crate) async fn cancel(arguments: &One, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
-    let record = jobs.cancel(record).await?;
+    let record = jobs.cancel(record, None).await?;
     if printer.is_json() {
         printer.json(&json::report("job", json::Job::from(&record)));
     } else {

@@ -145,7 +145,7 @@ async fn watch(record: Record, chosen: Option<OnInterrupt>, world: &World, print
             return Ok(Exit::Interrupted);
         }
         let record = jobs.find(id.as_str())?;
-        let record = jobs.cancel(record).await?;
+        let record = jobs.cancel(record, None).await?;
         printer.complain(&format!("the job `{id}` {}", record.state.word()));
         return Ok(if in_ci { Exit::of(&record.state) } else { Exit::Interrupted });
     };

@@ -154,9 +154,10 @@ impl Target for Local {
         self.attempt(job).path("log")
     }
 
-    async fn cancel(&self, job: &JobRef) -> Result<JobState, Error> {
+    async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {
         let attempt = self.attempt(job);
-        let grace = attempt.spec()?.map_or(Duration::from_secs(30), |spec| spec.grace);
+        let own = attempt.spec()?.map_or(Duration::from_secs(30), |spec| spec.grace);
+        let grace = at_most.map_or(own, |limit| limit.min(own));
         let limit = grace + Duration::from_secs(30);
         let begun = Instant::now();
         let mut asked = false;
@@ -178,7 +179,7 @@ impl Target for Local {
                 Presence::Present(_) => {}
             }
             if !asked {
-                std::fs::write(attempt.path("cancel"), b"").context("write", attempt.path("cancel"))?;
+                attempt.ask_to_end(at_most)?;
                 asked = true;
             }
             tokio::time::sleep(Duration::from_millis(10)).await;

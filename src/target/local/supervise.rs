@@ -9,7 +9,7 @@ use std::io::Read;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -25,8 +25,8 @@ use crate::support::{clock, fault, shell, words};
 use crate::target::Error;
 
 /// What the caller does around the job: it knows the tracker, which this module does not.
-pub trait Closing {
-    /// Is called once the command runs, on a thread of its own.
+pub trait Closing: Send + Sync + 'static {
+    /// Is called once the command runs, on a thread of its own that nobody waits for: it may still be at work when the process ends.
     fn started(&self, spec: &JobSpec, closing: &Secret);
 
     /// Is called with the outcome, which is recorded already.
@@ -43,7 +43,7 @@ enum Stop {
 /// Runs an attempt to its end in this process; returns at once when somebody else has claimed it.
 ///
 /// Reads a [`Launch`] from stdin. The process becomes the leader of a session of its own first.
-pub fn supervise(folder: &Path, closing: &(impl Closing + Sync)) -> Result<(), Error> {
+pub fn supervise(folder: &Path, closing: &Arc<impl Closing>) -> Result<(), Error> {
     platform::new_session();
     let attempt = Attempt::at(folder.to_owned());
     fault::point("supervisor.before-claim");
@@ -90,7 +90,7 @@ fn describe(error: &Error) -> String {
     text
 }
 
-fn run(attempt: &Attempt, spec: &JobSpec, launch: &Launch, closing: &(impl Closing + Sync)) -> Result<Outcome, Error> {
+fn run(attempt: &Attempt, spec: &JobSpec, launch: &Launch, closing: &Arc<impl Closing>) -> Result<Outcome, Error> {
     let (ticket, devices) = match wait_for_turn(attempt, spec)? {
         Turn::Now(ticket, devices) => (ticket, devices),
         Turn::Cancelled => {
@@ -114,12 +114,12 @@ fn run(attempt: &Attempt, spec: &JobSpec, launch: &Launch, closing: &(impl Closi
     let tie = child.stdin.take();
     attempt.write_status(&JobState::Running { since: clock::now() })?;
     fault::point("supervisor.running");
-    let outcome = std::thread::scope(|scope| {
-        if let Some(secret) = &launch.closing {
-            scope.spawn(move || closing.started(spec, secret));
-        }
-        watch(attempt, spec, child, group.as_ref())
-    });
+    if let Some(secret) = launch.closing.clone() {
+        let (closing, spec) = (Arc::clone(closing), spec.clone());
+        // Never joined: a tracker that hangs must not hold up the outcome.
+        std::thread::spawn(move || closing.started(&spec, &secret));
+    }
+    let outcome = watch(attempt, spec, child, group.as_ref());
     drop(tie);
     if let Some(group) = group {
         end_group(i32::try_from(std::process::id()).unwrap_or(0), Duration::ZERO);
@@ -238,13 +238,13 @@ fn watch(attempt: &Attempt, spec: &JobSpec, mut child: Child, group: Option<&Mem
                     stop = Some((reason, Instant::now()));
                 }
             }
-            Some((_, since)) if since.elapsed() >= spec.grace => platform::signal_group(leader, Signal::KILL),
+            Some((_, since)) if since.elapsed() >= attempt.grace(spec.grace) => platform::signal_group(leader, Signal::KILL),
             Some(_) => {}
         }
     };
     let _ = waiter.join();
-    let grace = if stop.is_some() { spec.grace } else { Duration::from_secs(2) };
-    end_group(i32::try_from(std::process::id()).unwrap_or(0), grace.min(spec.grace));
+    let grace = if stop.is_some() { attempt.grace(spec.grace) } else { Duration::from_secs(2).min(spec.grace) };
+    end_group(i32::try_from(std::process::id()).unwrap_or(0), grace);
     decide(attempt, spec, status, stop.map(|(reason, _)| reason), group)
 }
 
