@@ -34,6 +34,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Submit(error) | Self::Command(error) if error.is_usage() => Exit::Usage,
+            Self::Submit(submit::Error::Interrupted) => Exit::Interrupted,
             Self::Submit(_) => Exit::SubmissionFailed,
             Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) => Exit::Internal,
             Self::Command(_) => Exit::SubmissionFailed,

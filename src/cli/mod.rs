@@ -3,6 +3,7 @@
 mod commands;
 mod exit;
 mod failure;
+mod interrupt;
 mod json;
 mod printer;
 
@@ -180,9 +181,9 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
     }
     let world = commands::World::new()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         match command {
-            Command::Submit(arguments) => commands::submit::run(arguments, &world, printer).await,
+            Command::Submit(arguments) => Box::pin(commands::submit::run(arguments, &world, printer)).await,
             Command::Init(arguments) => commands::init::run(&arguments, &world, printer),
             Command::Plan(arguments) => commands::plan::run(&arguments, &world, printer),
             Command::Check(arguments) => commands::check::run(&arguments, &world, printer),
@@ -204,5 +205,8 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,
             Command::Completions(_) | Command::Supervise { .. } | Command::Enter(_) => Ok(Exit::Success),
         }
-    })
+    });
+    // Threads that are still at work, or wait for somebody to type, do not hold up the end.
+    runtime.shutdown_background();
+    result
 }

@@ -88,6 +88,9 @@ pub enum Error {
     /// A job without an MLflow run was asked for metrics.
     #[error("the job `{0}` is not tracked")]
     NotTracked(String),
+    /// The user stopped it before anything was sent.
+    #[error("interrupted; nothing was submitted")]
+    Interrupted,
     /// A task of ours was lost.
     #[error("a part of the submission ended without an answer")]
     Panicked,
@@ -146,7 +149,7 @@ impl Hints for Error {
             Self::UnknownJob(_) | Self::NoJobs => vec!["`sendoff list` shows the jobs".to_owned()],
             Self::Ambiguous { .. } => vec!["type more of its id".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
-            Self::NotTracked(_) | Self::Panicked => Vec::new(),
+            Self::NotTracked(_) | Self::Interrupted | Self::Panicked => Vec::new(),
         }
     }
 }

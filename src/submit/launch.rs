@@ -1,8 +1,10 @@
 //! Submits: makes what is missing, settles what an earlier client left, journals each step, and hands the job over once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio_util::sync::CancellationToken;
 
 use super::describe::Parts;
 use super::mlflow_run::{mlflow_run, tag_facts};
@@ -14,6 +16,7 @@ use crate::job::store::Step;
 use crate::job::{Handle, JobId, JobState, Record, TrackingRecord};
 use crate::snapshot::git;
 use crate::support::dirs::Dirs;
+use crate::support::lock::Lock;
 use crate::support::{clock, fault, platform};
 use crate::target::Target;
 use crate::tracking::{self, Client, Status};
@@ -29,6 +32,8 @@ pub struct Options {
     pub new_attempt: bool,
     /// `--upgrade`: resolve the environment again.
     pub upgrade: bool,
+    /// Ends the submission while it prepares: nothing is sent then. Once the world learns of the job it is heeded no more.
+    pub stop: CancellationToken,
 }
 
 /// What came of a submission.
@@ -60,7 +65,7 @@ pub async fn submit(
         (None, None) => JobId::generate(),
     };
     let config_digest = plan.config_digest();
-    let _lock = jobs.store.lock(&id)?;
+    let _lock = lock(&jobs, &id, &options.stop).await?;
     let mut record = match jobs.store.get(&id)? {
         Some(known) => match settle(&mut jobs, known, &options, &config_digest, &prepared).await? {
             Settled::Adopt(record) => return Ok(Submission { record, adopted: true }),
@@ -83,6 +88,19 @@ pub async fn submit(
             handing.undo(&id, is_new).await;
             Err(error)
         }
+    }
+}
+
+/// Takes the job's lock, which another client of the same id may hold.
+async fn lock(jobs: &Jobs, id: &JobId, stop: &CancellationToken) -> Result<Lock, Error> {
+    loop {
+        if stop.is_cancelled() {
+            return Err(Error::Interrupted);
+        }
+        if let Some(lock) = jobs.store.try_lock(id)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 

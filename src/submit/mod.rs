@@ -22,4 +22,4 @@ pub use jobs::Jobs;
 pub use launch::{Options, Submission, submit};
 pub use observer::Observer;
 pub use plan::{Plan, plan, snapshot_spec};
-pub use watch::{follow, print_log};
+pub use watch::{Watch, print_log};

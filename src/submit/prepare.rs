@@ -6,6 +6,7 @@ use super::{Error, Observer, Options, Plan};
 use crate::environment::{self, Environment, Environments, Mlflow};
 use crate::snapshot;
 use crate::support::dirs::Dirs;
+use crate::support::stop;
 use crate::support::words::Count;
 use crate::tracking::managed::{self, Managed};
 use crate::tracking::{Client, Connection};
@@ -77,7 +78,23 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
         Client::new(&connection)?.preflight().await?;
         Ok::<_, Error>(Some(connection))
     };
-    let (packed, environment, connection) = tokio::join!(packing, building, tracking);
+    let (mut packing, mut building) = (packing, building);
+    let work = async { tokio::join!(&mut packing, &mut building, tracking) };
+    let stopped = tokio::select! {
+        done = work => Ok(done),
+        () = options.stop.cancelled() => Err(Error::Interrupted),
+    };
+    if stopped.is_err() {
+        // Threads cannot be cancelled: they are asked to, and clean up after themselves.
+        stop::ask();
+        if !packing.is_finished() {
+            let _ = packing.await;
+        }
+        if !building.is_finished() {
+            let _ = building.await;
+        }
+    }
+    let (packed, environment, connection) = stopped?;
     Ok(Prepared {
         packed: packed.map_err(|_| Error::Panicked)??,
         environment: environment.map_err(|_| Error::Panicked)??,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Error, Jobs};
 use crate::job::{JobState, Record};
 use crate::support::fs::Context;
-use crate::target::Target;
+use crate::target::{Presence, Target};
 
 /// Copies what a log has from an offset on; returns the new offset. A log that is not there yet has nothing.
 pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std::io::Result<u64> {
@@ -34,40 +34,49 @@ pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std:
     Ok(offset)
 }
 
-/// Waits until a job has ended, showing its log when asked, and returns its last record.
-///
-/// Polls: often at first, so that a short job costs no waiting, and at most every 100 ms.
-pub async fn follow(jobs: &mut Jobs, record: Record, mut out: Option<&mut (dyn Write + Send)>) -> Result<Record, Error> {
-    let mut record = record;
-    let mut offset = 0;
-    let mut pause = Duration::from_millis(2);
-    let mut quiet = 0_u32;
-    loop {
-        let target = jobs.target(&record);
-        let reference = Jobs::reference(&record);
-        let log = target.log(&reference);
-        // The state is asked first: what an ended job wrote is then all there.
-        let state = if record.state.is_ended() {
-            record.state.clone()
-        } else {
-            match target.states(std::slice::from_ref(&reference)).await?.pop() {
-                Some(crate::target::Presence::Present(state)) => state,
-                _ => JobState::Preparing,
+/// Somebody's view of a job that goes on. It may be left and taken up again: what was shown once is not shown again.
+#[derive(Debug)]
+pub struct Watch {
+    record: Record,
+    offset: u64,
+}
+
+impl Watch {
+    /// Begins at the log's first byte.
+    pub fn new(record: Record) -> Self {
+        Self { record, offset: 0 }
+    }
+
+    /// Waits until the job has ended, showing its log when asked, and returns its last record. Dropping the future is safe.
+    ///
+    /// Polls: often at first, so that a short job costs no waiting, and at most every 100 ms.
+    pub async fn to_end(&mut self, jobs: &mut Jobs, mut out: Option<&mut (dyn Write + Send)>) -> Result<Record, Error> {
+        let mut pause = Duration::from_millis(2);
+        loop {
+            let target = jobs.target(&self.record);
+            let reference = Jobs::reference(&self.record);
+            let log = target.log(&reference);
+            // The state is asked first: what an ended job wrote is then all there.
+            let state = if self.record.state.is_ended() {
+                self.record.state.clone()
+            } else {
+                match target.states(std::slice::from_ref(&reference)).await?.pop() {
+                    Some(Presence::Present(state)) => state,
+                    _ => JobState::Preparing,
+                }
+            };
+            let mut quiet = true;
+            if let Some(out) = out.as_deref_mut() {
+                let next = print_log(&log, self.offset, out).context("show", &log).map_err(crate::job::Error::File)?;
+                quiet = next == self.offset;
+                self.offset = next;
             }
-        };
-        if let Some(out) = out.as_deref_mut() {
-            let next = print_log(&log, offset, out).context("show", &log).map_err(crate::job::Error::File)?;
-            quiet = if next == offset { quiet + 1 } else { 0 };
-            offset = next;
+            if state.is_ended() {
+                return jobs.refresh(self.record.clone()).await;
+            }
+            self.record.state = self.record.state.clone().observed(state);
+            tokio::time::sleep(pause).await;
+            pause = if quiet { (pause * 5 / 4).min(Duration::from_millis(100)) } else { Duration::from_millis(2) };
         }
-        if state.is_ended() {
-            record = jobs.refresh(record).await?;
-            return Ok(record);
-        }
-        if state != record.state {
-            record.state = record.state.clone().observed(state);
-        }
-        pause = if quiet == 0 { Duration::from_millis(2) } else { (pause * 5 / 4).min(Duration::from_millis(100)) };
-        tokio::time::sleep(pause.max(Duration::from_millis(2))).await;
     }
 }

@@ -2,10 +2,10 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Seek};
-use std::process::{Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::shell;
+use super::{platform, shell, stop};
 
 /// A program could not be run, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,12 @@ pub enum Error {
         line: String,
         /// How long it had.
         limit: Duration,
+    },
+    /// It was ended because this process was asked to stop.
+    #[error("`{line}` was interrupted")]
+    Interrupted {
+        /// The whole command line.
+        line: String,
     },
 }
 
@@ -87,6 +93,9 @@ fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> 
     let mut stderr = tempfile::tempfile().map_err(|source| Error::Start { program: command_name(command), source })?;
     let clones = stdout.try_clone().and_then(|out| Ok((out, stderr.try_clone()?)));
     let (out, err) = clones.map_err(|source| Error::Start { program: command_name(command), source })?;
+    // A group of its own: what the program starts in turn ends with it, and Ctrl-C is ours to hand on.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(command, 0);
     let mut child = command
         .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::from(out))
@@ -99,9 +108,12 @@ fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> 
         match child.try_wait().map_err(|source| Error::Start { program: command_name(command), source })? {
             Some(status) => break status,
             None if Instant::now() >= deadline => {
-                let _ = child.kill();
-                let _ = child.wait();
+                end(&mut child);
                 return Err(Error::TooSlow { line: line(command), limit });
+            }
+            None if stop::is_asked() => {
+                end(&mut child);
+                return Err(Error::Interrupted { line: line(command) });
             }
             None => {
                 std::thread::sleep(pause);
@@ -115,6 +127,23 @@ fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> 
         bytes
     };
     Ok(Output { status, stdout: read(&mut stdout), stderr: read(&mut stderr) })
+}
+
+/// Ends a program and what it started: as Ctrl-C would, and for good after two seconds.
+fn end(child: &mut Child) {
+    #[cfg(unix)]
+    let group = i32::try_from(child.id()).unwrap_or(0);
+    #[cfg(unix)]
+    platform::signal_group(group, rustix::process::Signal::INT);
+    let deadline = Instant::now() + Duration::from_secs(2);
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // The group keeps its number as long as anybody is in it, and the child is not reaped by anybody else.
+    #[cfg(unix)]
+    platform::signal_group(group, rustix::process::Signal::KILL);
+    let _ = child.kill();
+    let _ = child.wait();
 }
 
 fn command_name(command: &Command) -> String {

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod platform;
 pub mod secret;
 pub mod shell;
+pub mod stop;
 pub mod suggest;
 pub mod template;
 pub mod uv;

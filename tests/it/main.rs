@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod exactly_once;
+mod interrupt;
 mod local;
 mod preflight;
 mod support;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use sendoff::job::{JobState, Record};
-use sendoff::submit::{self as pipeline, Jobs};
+use sendoff::submit::{self as pipeline, Jobs, Watch};
 use sendoff::support::words::{Count, Span};
 use sendoff::target::Target;
 use serde::Serialize;
@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::World;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::interrupt::Interruptions;
 use crate::cli::json;
 use crate::cli::printer::Printer;
 
@@ -125,7 +126,7 @@ fn describe(record: &Record) -> String {
     lines.into_iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
 }
 
-fn state_line(record: &Record) -> String {
+pub(crate) fn state_line(record: &Record) -> String {
     match &record.state {
         JobState::Queued { reason, .. } => format!("queued: waits for {reason}"),
         JobState::Preparing => "preparing (nothing runs; the same submission goes on where it stopped)".to_owned(),
@@ -174,8 +175,18 @@ pub(crate) async fn follow(job: &str, world: &World, printer: &Printer, show: bo
     if record.state == JobState::Preparing {
         return Err(Failure::Usage(format!("the job `{}` was never started: its submission was interrupted", record.id)));
     }
-    let mut out = std::io::stdout();
-    let record = pipeline::follow(&mut jobs, record, if show { Some(&mut out) } else { None }).await?;
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+    // With JSON, stdout is the report alone.
+    let log: &mut (dyn std::io::Write + Send) = if printer.is_json() { &mut err } else { &mut out };
+    let (id, mut watch, mut interruptions) = (record.id.clone(), Watch::new(record), Interruptions::listen());
+    let ended = tokio::select! {
+        record = watch.to_end(&mut jobs, show.then_some(log)) => Some(record?),
+        _ = interruptions.next() => None,
+    };
+    let Some(record) = ended else {
+        printer.complain(&format!("interrupted; the job goes on: `sendoff logs --follow {id}` shows it, `sendoff cancel {id}` ends it"));
+        return Ok(Exit::Interrupted);
+    };
     report_end(&record, printer);
     Ok(Exit::of(&record.state))
 }

@@ -39,4 +39,9 @@ impl World {
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
         Ok(Self { dirs, cwd, variables })
     }
+
+    /// Returns whether a CI system runs this.
+    pub(crate) fn is_ci(&self) -> bool {
+        self.variables.get("CI").is_some_and(|value| !matches!(value.as_str(), "" | "false" | "0"))
+    }
 }

@@ -2,18 +2,26 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use sendoff::job::{JobId, Record};
-use sendoff::submit::{Jobs, Observer, Options, follow, plan, submit};
+use sendoff::submit::{Error, Jobs, Observer, Options, Submission, Watch, plan, submit};
 use sendoff::support::words::{Count, Size};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use super::World;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
+use crate::cli::interrupt::{Choice, Interruption, Interruptions, OnInterrupt};
 use crate::cli::printer::Printer;
 use crate::cli::{RunConfigArguments, json};
+
+/// The longest grace of a job that is ended because a CI run is: what it started itself gets as long again.
+const HURRIED_GRACE: Duration = Duration::from_secs(2);
+
+/// How long a CI run waits for the proof that its job has ended.
+const HURRIED_END: Duration = Duration::from_millis(4700);
 
 /// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code.
 ///
@@ -43,20 +51,11 @@ pub(crate) struct Arguments {
     #[arg(long)]
     upgrade: bool,
     /// What Ctrl-C does [default: `ask` on a terminal, `cancel` with CI=true, else `detach`]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHAT")]
     on_interrupt: Option<OnInterrupt>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum OnInterrupt {
-    /// Ask; a second Ctrl-C detaches
-    Ask,
-    /// Leave the job running
-    Detach,
-    /// End the job
-    Cancel,
-}
-
+/// Tells the user what the pipeline says.
 struct Talk(Printer);
 
 impl Observer for Talk {
@@ -89,20 +88,32 @@ pub(crate) async fn run(arguments: Arguments, world: &World, printer: &Printer) 
     let observer = Arc::new(Talk(printer.clone()));
     plan.notes.iter().for_each(|note| observer.note(note));
     plan.warnings.iter().for_each(|warning| observer.warn(warning));
-    let options = Options { job_id: arguments.job_id, key: arguments.key, new_attempt: arguments.new_attempt, upgrade: arguments.upgrade };
-    let submission = tokio::select! {
-        submission = submit(plan, options, &world.dirs, &world.variables, observer) => submission.map_err(Failure::Submit)?,
-        () = interrupted() => {
-            printer.complain("interrupted before the job was submitted; `sendoff list` shows whether it was");
+    let mut interruptions = Interruptions::listen();
+    let options = Options {
+        job_id: arguments.job_id,
+        key: arguments.key,
+        new_attempt: arguments.new_attempt,
+        upgrade: arguments.upgrade,
+        stop: CancellationToken::new(),
+    };
+    let stop = options.stop.clone();
+    let work = Box::pin(submit(plan, options, &world.dirs, &world.variables, observer));
+    let Some((submission, interruption)) = uninterrupted(work, &stop, &mut interruptions, printer).await else {
+        return Ok(Exit::Interrupted);
+    };
+    let submission = match submission {
+        Err(Error::Interrupted) => {
+            printer.complain("interrupted; nothing was submitted");
             return Ok(Exit::Interrupted);
         }
+        submission => submission.map_err(Failure::Submit)?,
     };
     let record = submission.record;
     printer.say(&format!("job:      {}{}", record.id, if submission.adopted { " (was submitted before)" } else { "" }));
     if let Some(tracking) = &record.tracking {
         printer.say(&format!("MLflow:   {}", tracking.url));
     }
-    if arguments.detach {
+    if arguments.detach && interruption.is_none() {
         if printer.is_json() {
             printer.json(&json::report("job", json::Job::from(&record)));
         } else {
@@ -110,67 +121,122 @@ pub(crate) async fn run(arguments: Arguments, world: &World, printer: &Printer) 
         }
         return Ok(Exit::Success);
     }
-    watch(record, arguments.on_interrupt, world, printer).await
+    let watcher = Watcher { chosen: arguments.on_interrupt, world, printer };
+    watcher.watch(record, interruption, interruptions).await
 }
 
-/// Shows a job's log to its end, and does what was chosen when it is interrupted.
-async fn watch(record: Record, chosen: Option<OnInterrupt>, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let in_ci = world.variables.get("CI").is_some_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
-    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    let chosen = chosen.unwrap_or(if in_ci {
-        OnInterrupt::Cancel
-    } else if terminal {
-        OnInterrupt::Ask
-    } else {
-        OnInterrupt::Detach
-    });
-    let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
-    let id = record.id.clone();
-    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    // With JSON, stdout is the report alone.
-    let log: &mut (dyn Write + Send) = if printer.is_json() { &mut err } else { &mut out };
-    let shown = if printer.is_quiet() { None } else { Some(log) };
-    let ended = tokio::select! {
-        record = follow(&mut jobs, record, shown) => Some(record?),
-        () = interrupted() => None,
-    };
-    let Some(record) = ended else {
-        let cancel = match chosen {
-            OnInterrupt::Cancel => true,
-            OnInterrupt::Detach => false,
-            OnInterrupt::Ask => ask(printer).await,
-        };
-        if !cancel {
-            printer.complain(&format!("the job goes on; `sendoff logs --follow {id}` shows it, `sendoff cancel {id}` ends it"));
-            return Ok(Exit::Interrupted);
+/// Drives a submission to its end and returns it with the interruption that came meanwhile, which stops it if nothing is sent yet.
+/// A second one gives up at once: `None`.
+async fn uninterrupted(
+    mut work: impl Future<Output = Result<Submission, Error>> + Unpin,
+    stop: &CancellationToken,
+    interruptions: &mut Interruptions,
+    printer: &Printer,
+) -> Option<(Result<Submission, Error>, Option<Interruption>)> {
+    let mut heard = None;
+    loop {
+        tokio::select! {
+            submission = &mut work => return Some((submission, heard)),
+            interruption = interruptions.next() => {
+                if heard.is_some() {
+                    printer.complain("interrupted again; `sendoff list` shows whether the job was submitted");
+                    return None;
+                }
+                printer.say("stopping ...");
+                stop.cancel();
+                heard = Some(interruption);
+            }
         }
-        let record = jobs.find(id.as_str())?;
-        let record = jobs.cancel(record, None).await?;
-        printer.complain(&format!("the job `{id}` {}", record.state.word()));
-        return Ok(if in_ci { Exit::of(&record.state) } else { Exit::Interrupted });
-    };
-    super::jobs::report_end(&record, printer);
-    Ok(Exit::of(&record.state))
-}
-
-async fn interrupted() {
-    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
-        (Ok(mut interrupt), Ok(mut terminate)) => {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        }
-        _ => std::future::pending().await,
     }
 }
 
-async fn ask(printer: &Printer) -> bool {
-    printer.complain("\ncancel the job? [y/N] (Ctrl-C again leaves it running)");
-    let answer = tokio::task::spawn_blocking(|| {
-        let mut line = String::new();
-        let _ = std::io::stdin().read_line(&mut line);
-        line
-    });
-    tokio::select! {
-        answer = answer => answer.is_ok_and(|line| line.trim().eq_ignore_ascii_case("y") || line.trim().eq_ignore_ascii_case("yes")),
-        () = interrupted() => false,
+/// Shows a job to its end, and does what was chosen when that is interrupted.
+struct Watcher<'a> {
+    chosen: Option<OnInterrupt>,
+    world: &'a World,
+    printer: &'a Printer,
+}
+
+impl Watcher<'_> {
+    async fn watch(&self, record: Record, heard: Option<Interruption>, mut interruptions: Interruptions) -> Result<Exit, Failure> {
+        let printer = self.printer;
+        let mut jobs = Jobs::open(&self.world.dirs, &self.world.variables)?;
+        let id = record.id.clone();
+        let mut watch = Watch::new(record);
+        let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
+        let mut heard = heard;
+        loop {
+            // With JSON, stdout is the report alone.
+            let log: &mut (dyn Write + Send) = if printer.is_json() { &mut err } else { &mut out };
+            let shown = if printer.is_quiet() { None } else { Some(log) };
+            let interruption = match heard.take() {
+                Some(interruption) => interruption,
+                None => tokio::select! {
+                    record = watch.to_end(&mut jobs, shown) => {
+                        let record = record?;
+                        super::jobs::report_end(&record, printer);
+                        return Ok(Exit::of(&record.state));
+                    }
+                    interruption = interruptions.next() => interruption,
+                },
+            };
+            match self.choice(interruption, &mut interruptions).await {
+                Choice::Continue => {}
+                Choice::Detach => {
+                    self.report(&jobs, &id)?;
+                    printer.complain(&format!(
+                        "interrupted; the job goes on: `sendoff logs --follow {id}` shows it, `sendoff cancel {id}` ends it"
+                    ));
+                    return Ok(Exit::Interrupted);
+                }
+                Choice::Cancel => return self.cancel(&mut jobs, &id).await,
+            }
+        }
+    }
+
+    async fn choice(&self, interruption: Interruption, interruptions: &mut Interruptions) -> Choice {
+        let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        let chosen = self.chosen.unwrap_or(if self.world.is_ci() {
+            OnInterrupt::Cancel
+        } else if terminal {
+            OnInterrupt::Ask
+        } else {
+            OnInterrupt::Detach
+        });
+        match chosen {
+            OnInterrupt::Cancel => Choice::Cancel,
+            OnInterrupt::Detach => Choice::Detach,
+            OnInterrupt::Ask if interruption == Interruption::Termination => Choice::Detach,
+            OnInterrupt::Ask => interruptions.ask(self.printer).await,
+        }
+    }
+
+    /// Ends the job, and says whether that is proven. In CI the runner kills us soon, so the job's own grace does not count.
+    async fn cancel(&self, jobs: &mut Jobs, id: &JobId) -> Result<Exit, Failure> {
+        let printer = self.printer;
+        printer.say(&format!("interrupted; cancelling the job `{id}` ..."));
+        let record = jobs.find(id.as_str())?;
+        let hurry = self.world.is_ci();
+        let cancelled = jobs.cancel(record, hurry.then_some(HURRIED_GRACE));
+        let record = if hurry { tokio::time::timeout(HURRIED_END, cancelled).await } else { Ok(cancelled.await) };
+        match record {
+            Ok(record) => {
+                let record = record?;
+                self.report(jobs, id)?;
+                printer.complain(&format!("interrupted; the job `{id}` {}", super::jobs::state_line(&record)));
+            }
+            Err(_) => {
+                self.report(jobs, id)?;
+                printer.complain(&format!("interrupted; the job `{id}` was told to end and has not yet: `sendoff status {id}` shows it"));
+            }
+        }
+        Ok(Exit::Interrupted)
+    }
+
+    fn report(&self, jobs: &Jobs, id: &JobId) -> Result<(), Failure> {
+        if self.printer.is_json() {
+            self.printer.json(&json::report("job", json::Job::from(&jobs.find(id.as_str())?)));
+        }
+        Ok(())
     }
 }
