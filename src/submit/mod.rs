@@ -6,6 +6,7 @@
 
 mod closing;
 mod describe;
+mod digest;
 mod error;
 mod jobs;
 mod launch;

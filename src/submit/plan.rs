@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use sha2::{Digest, Sha256};
-
 use super::Error;
 use crate::config::{Entry, Loaded, Origin, RunConfig};
 use crate::environment::{self, Environments, Mlflow};
@@ -61,16 +59,7 @@ impl Plan {
 
     /// Returns a hash of what the run config means, values of inputs included.
     pub fn config_digest(&self) -> String {
-        let run = &self.run;
-        let meaning = format!(
-            "{:?}",
-            (
-                (&run.entry, &run.arguments, &run.setup, &run.outputs, &run.target.value),
-                (&run.environment_variables, &run.inherit, &run.secrets, &run.resources, &run.tags),
-                (&self.experiment, &run.display_name, self.attach, &run.inputs),
-            )
-        );
-        Sha256::digest(meaning.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+        super::digest::of(&self.run, &self.experiment, self.attach)
     }
 }
 

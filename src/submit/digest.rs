@@ -1,0 +1,148 @@
+//! What makes two run configs the same request: a canonical form, and its hash.
+//!
+//! The form is JSON (UTF-8, no white space, numbers without a fraction, members in the order of [`Canonical`], mappings as lists of pairs in
+//! the order written) and its hash is SHA-256 in hexadecimal digits. It is kept in records and compared by later versions of sendoff, so a
+//! member is never renamed, moved or removed: what is added goes to the end, is left out where it has its default, and `version` grows only
+//! when that is impossible.
+//!
+//! Part of it is what a job does and where: not how long it waits for its turn (`max_jobs`), who keeps its records (`tracking.uri`), or how
+//! patiently it is ended (`grace`). Snapshot and environment have ids of their own.
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::config::{Entry, Input, PathKind, RunConfig};
+use crate::tracking::Attach;
+
+#[derive(Serialize)]
+struct Canonical<'a> {
+    version: u32,
+    /// `["script", text]`, `["notebook", text]` or `["command", text]`.
+    entry: (&'static str, &'a str),
+    arguments: &'a [String],
+    setup: Option<&'a str>,
+    /// Name, kind (`value`, or where it is and what) and text; local paths are relative to the run config's folder when they are below it.
+    inputs: Vec<(&'a str, &'static str, String)>,
+    outputs: Vec<(&'a str, &'static str)>,
+    /// Name and kind.
+    target: (&'a str, &'static str),
+    environment_variables: &'a [(String, String)],
+    inherit: &'a [String],
+    secrets: &'a [String],
+    cpus: Option<u32>,
+    /// Bytes.
+    memory: Option<u64>,
+    gpus: Option<u32>,
+    /// Milliseconds.
+    max_duration: Option<u64>,
+    tags: &'a [(String, String)],
+    experiment: &'a str,
+    display_name: Option<&'a str>,
+    attach: &'static str,
+}
+
+/// Returns the canonical form of what a run config means, once the plan has found its experiment and its way to attach.
+fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
+    let kind = |kind: PathKind| match kind {
+        PathKind::File => "uri_file",
+        PathKind::Folder => "uri_folder",
+    };
+    let folder = run.file.parent();
+    let input = |input: &Input| match input {
+        Input::Literal(text) => ("value", text.clone()),
+        Input::Local { kind, path } => {
+            let path = folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
+            (if *kind == PathKind::File { "local_file" } else { "local_folder" }, path.display().to_string())
+        }
+        Input::OnTarget { kind, path } => (if *kind == PathKind::File { "target_file" } else { "target_folder" }, path.clone()),
+    };
+    let canonical = Canonical {
+        version: 1,
+        entry: match &run.entry {
+            Entry::Script(text) => ("script", text),
+            Entry::Notebook(text) => ("notebook", text),
+            Entry::Command(text) => ("command", text),
+        },
+        arguments: &run.arguments,
+        setup: run.setup.as_deref(),
+        inputs: run
+            .inputs
+            .iter()
+            .map(|(name, value)| {
+                let (kind, text) = input(value);
+                (name.as_str(), kind, text)
+            })
+            .collect(),
+        outputs: run.outputs.iter().map(|(name, output)| (name.as_str(), kind(output.kind))).collect(),
+        target: (&run.target.value.name, run.target.value.config.kind().word()),
+        environment_variables: &run.environment_variables,
+        inherit: &run.inherit,
+        secrets: &run.secrets,
+        cpus: run.resources.cpus,
+        memory: run.resources.memory,
+        gpus: run.resources.gpus,
+        max_duration: run.resources.max_duration.map(|limit| u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)),
+        tags: &run.tags,
+        experiment,
+        display_name: run.display_name.as_deref(),
+        attach: match attach {
+            Attach::Auto => "auto",
+            Attach::Run => "run",
+            Attach::Parent => "parent",
+        },
+    };
+    serde_json::to_string(&canonical).expect("the canonical form is plain JSON")
+}
+
+/// Returns the hash of the canonical form.
+pub(super) fn of(run: &RunConfig, experiment: &str, attach: Attach) -> String {
+    Sha256::digest(canonical(run, experiment, attach).as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::config::{Flags, Request, load};
+
+    fn loaded(folder: &std::path::Path, text: &str) -> RunConfig {
+        std::fs::write(folder.join("run.yaml"), text).expect("writable");
+        let request = Request {
+            file: Some("run.yaml".into()),
+            cwd: folder.to_owned(),
+            flags: Flags::default(),
+            environment: BTreeMap::new(),
+            user_settings: folder.join("none"),
+        };
+        load(&request).expect("it is right").run
+    }
+
+    #[test]
+    fn the_canonical_form_and_its_hash_never_change() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        std::fs::write(folder.path().join("data.csv"), "").expect("writable");
+        let run = loaded(
+            folder.path(),
+            "command: train ${{inputs.C}}\narguments: [\"é \\\"\"]\ninputs: {C: 0.10, d: {type: uri_file, path: data.csv}, s: {type: uri_folder, path: 'target:/s'}}\n\
+             outputs: {m: {}}\nresources: {cpus: 2, memory: 1GiB, max_duration: 1h}\ntags: {b: 1, a: 2}\ndisplay_name: n\nsecrets: [KEY]\n",
+        );
+        let expected = concat!(
+            r#"{"version":1,"entry":["command","train ${{inputs.C}}"],"arguments":["é \""],"setup":null,"#,
+            r#""inputs":[["C","value","0.10"],["d","local_file","data.csv"],["s","target_folder","/s"]],"outputs":[["m","uri_folder"]],"#,
+            r#""target":["local","local"],"environment_variables":[],"inherit":[],"secrets":["KEY"],"cpus":2,"memory":1073741824,"gpus":null,"#,
+            r#""max_duration":3600000,"tags":[["b","1"],["a","2"]],"experiment":"e","display_name":"n","attach":"run"}"#,
+        );
+        assert_eq!(canonical(&run, "e", Attach::Run), expected);
+        assert_eq!(of(&run, "e", Attach::Run), "089501cc71818d1fa0d258e62a011acc3c2612f55edce522ee539d172fe0f108");
+    }
+
+    #[test]
+    fn how_it_is_written_does_not_count_and_what_it_means_does() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let digest = |text: &str| of(&loaded(folder.path(), text), "e", Attach::Run);
+        let first = digest("command: train\nresources: {memory: 1GiB, max_duration: 1h}\n");
+        assert_eq!(first, digest("# later\nresources: {max_duration: 60m, memory: 1024MiB}\ncommand: 'train'\ngrace: 1s\n"));
+        assert_ne!(first, digest("command: train\nresources: {memory: 2GiB, max_duration: 1h}\n"));
+    }
+}
