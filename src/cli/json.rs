@@ -96,7 +96,7 @@ impl From<&Finding> for FindingReport {
     fn from(finding: &Finding) -> Self {
         let (line, column) = finding.place();
         Self {
-            file: finding.source.name.display().to_string(),
+            file: finding.place.source.name.display().to_string(),
             line,
             column,
             message: finding.message.clone(),

@@ -60,6 +60,7 @@ enum Command {
     /// Show the run config's values and where each came from
     #[command(subcommand)]
     Config(commands::config::Command),
+    Schema(commands::schema::Arguments),
     /// List the jobs, newest first
     #[command(visible_alias = "ls")]
     List(commands::jobs::List),
@@ -187,6 +188,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Init(arguments) => commands::init::run(&arguments, &world, printer),
             Command::Plan(arguments) => commands::plan::run(&arguments, &world, printer),
             Command::Check(arguments) => commands::check::run(&arguments, &world, printer),
+            Command::Schema(arguments) => commands::schema::run(&arguments, printer),
             Command::Config(command) => commands::config::run(&command, &world, printer),
             Command::List(arguments) => commands::jobs::list(&arguments, &world, printer).await,
             Command::Status(arguments) => commands::jobs::status(&arguments, &world, printer).await,

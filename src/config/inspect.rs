@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Entry, Input, PathKind, RunConfig};
+use super::{Entry, Input, PathKind, RunConfig, document};
 use crate::environment::PackageSource;
 use crate::support::yaml::{Context, Node};
 
 /// Returns the source directory: as written, else the nearest folder upward that contains the script and is not above the repository's root.
-pub(super) fn source_directory(folder: &Path, written: Option<&str>, entry: Option<&Entry>) -> PathBuf {
-    if let Some(written) = written {
-        let path = folder.join(written);
+pub(super) fn source_directory(folder: &Path, document: &document::RunConfig) -> PathBuf {
+    if let Some(written) = &document.source_directory {
+        let path = folder.join(&written.text);
         return path.canonicalize().unwrap_or(path);
     }
     let start = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    if let Some(Entry::Script(script) | Entry::Notebook(script)) = entry {
+    if let Some(script) = document.script.as_ref().map(|script| &script.text).filter(|script| Path::new(script).is_relative()) {
         for candidate in start.ancestors() {
             if candidate.join(script).exists() {
                 return candidate.to_owned();
@@ -28,9 +28,9 @@ pub(super) fn source_directory(folder: &Path, written: Option<&str>, entry: Opti
 }
 
 /// Finds what is missing on disk.
-pub(super) fn inspect(root: &Node, run: Option<&RunConfig>, _file: &Path, environment: &BTreeMap<String, String>, context: &Context) {
+pub(super) fn inspect(root: &Node, run: Option<&RunConfig>, environment: &BTreeMap<String, String>, context: &Context) {
     let Some(run) = run else { return };
-    let at = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key)).unwrap_or(root);
+    let at = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key)).map_or(&root.place, |node| &node.place);
     let directory = &run.source_directory;
     let home = environment.get("HOME").map(PathBuf::from);
     if !directory.is_dir() {

@@ -1,9 +1,12 @@
 //! The run config and the settings: from YAML as written to what is true after checking.
 //!
-//! `load` reads files, `check` is pure, and [`RunConfig`] is what is left when nothing was found wrong.
+//! `load` reads files, `document` is what is written in them, `check` is pure, and [`RunConfig`] is what is left when nothing was found wrong.
+//! `trust` says who may say what, `layers` who wins.
 
 mod check;
+pub mod document;
 mod error;
+mod explain;
 mod init;
 mod inspect;
 mod layers;
@@ -11,8 +14,10 @@ mod load;
 mod pep723;
 pub mod placeholders;
 mod requirement;
+mod schema;
+mod set;
 mod settings;
-pub mod values;
+mod trust;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,9 +27,10 @@ use crate::target::config::TargetSpec;
 use crate::{environment, tracking};
 
 pub use error::Error;
+pub use explain::{Explained, Shown};
 pub use init::init;
-pub use layers::Explained;
 pub use load::{Flags, Loaded, Request, find_run_config, load, settings_tracking};
+pub use schema::{Schema, schema};
 
 /// A run config that passed every check. Paths are absolute; defaults that need no look at the world are filled in.
 #[derive(Debug, Clone)]
@@ -89,8 +95,8 @@ pub struct Sourced<T> {
 /// The layers of precedence, strongest first: see [`Origin`]'s order of variants.
 ///
 /// flag > run config > submitter's environment > project settings > user settings > default. This is the one place where the
-/// order is written down; `layers` follows it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+/// order is written down; `layers` follows it. Files are named as the user sees them: relative to the working directory when they are below it.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A command-line flag, with its name (`--target`, `--set`).
     Flag(String),
@@ -121,14 +127,27 @@ pub enum Origin {
     Default,
 }
 
+impl Origin {
+    /// Returns how strong the layer is; the smallest number wins.
+    pub fn rank(&self) -> u8 {
+        match self {
+            Self::Flag(_) => 0,
+            Self::RunConfig { .. } => 1,
+            Self::Environment(_) => 2,
+            Self::ProjectSettings { .. } => 3,
+            Self::UserSettings { .. } => 4,
+            Self::Default => 5,
+        }
+    }
+}
+
 /// Shows where a value came from as `run.yaml:4`, `--set`, `MLFLOW_TRACKING_URI`, `default`.
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) | Self::Environment(name) => f.write_str(name),
             Self::RunConfig { file, line } | Self::ProjectSettings { file, line } | Self::UserSettings { file, line } => {
-                let name = file.file_name().unwrap_or(file.as_os_str()).to_string_lossy();
-                write!(f, "{name}:{line}")
+                write!(f, "{}:{line}", file.display())
             }
             Self::Default => f.write_str("default"),
         }

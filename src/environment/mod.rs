@@ -11,6 +11,7 @@ mod error;
 mod inputs;
 mod python;
 mod resolve;
+mod section;
 mod spec;
 mod venv;
 
@@ -23,6 +24,7 @@ use crate::support::uv::Uv;
 pub use error::Error;
 pub use inputs::Inputs;
 pub use python::Interpreter;
+pub use section::Section;
 pub use spec::{EnvironmentId, Mlflow, PackageSource, Spec};
 pub use venv::Built;
 

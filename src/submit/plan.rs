@@ -77,7 +77,7 @@ pub fn snapshot_spec(run: &RunConfig) -> snapshot::Spec {
 pub fn plan(loaded: Loaded, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Plan, Error> {
     let run = loaded.run;
     let target = &run.target.value;
-    if let TargetConfig::NotBuilt { kind, .. } = &target.config {
+    if let TargetConfig::NotBuilt(kind) = &target.config {
         return Err(Error::NotBuilt { name: target.name.clone(), kind: kind.word() });
     }
     capable(&run, &Local::new(&dirs.data))?;

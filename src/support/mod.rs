@@ -2,12 +2,15 @@
 
 pub mod clock;
 pub mod command;
+mod count;
 pub mod dirs;
+mod duration;
 pub mod fault;
 pub mod fs;
 pub mod hints;
 pub mod http;
 pub mod lock;
+pub mod memory;
 pub mod platform;
 pub mod secret;
 pub mod shell;

@@ -7,6 +7,7 @@ mod error;
 mod inject;
 pub mod managed;
 mod metrics;
+mod section;
 mod spec;
 mod tags;
 
@@ -16,5 +17,6 @@ pub use connection::{Auth, Connection};
 pub use error::Error;
 pub use inject::{Injected, Injection, inject};
 pub use metrics::{Requirement, Series, sparkline};
+pub use section::Section;
 pub use spec::{Attach, Spec, Uri};
 pub use tags::{Facts, tags};

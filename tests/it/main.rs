@@ -5,5 +5,6 @@ mod exactly_once;
 mod interrupt;
 mod local;
 mod preflight;
+mod schema;
 mod support;
 mod tracked;

@@ -18,6 +18,7 @@ pub(crate) mod internal;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod plan;
+pub(crate) mod schema;
 pub(crate) mod snapshot;
 pub(crate) mod submit;
 pub(crate) mod tracking;

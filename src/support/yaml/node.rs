@@ -1,19 +1,14 @@
 //! The node tree.
 
-use std::ops::Range;
-use std::sync::Arc;
-
-use super::Source;
+use super::Place;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub struct Node {
     /// What it is.
     pub value: Value,
-    /// The bytes of its source that it spans.
-    pub span: Range<usize>,
-    /// The text it was read from.
-    pub source: Arc<Source>,
+    /// Where it stands.
+    pub place: Place,
 }
 
 /// What a node is.
@@ -54,12 +49,9 @@ impl Node {
         }
     }
 
-    /// Returns the line on which the node starts, from 1.
-    pub fn line(&self) -> usize {
-        self.source.place(self.span.start).0
-    }
-
-    /// Puts a value at a path of keys, making mappings on the way; fails with the key that is not a mapping.
+    /// Puts a value at a path of keys, making mappings on the way; a list takes the number of an entry, from 0, or of the one to come.
+    ///
+    /// Fails with the key that has no place.
     pub fn set(&mut self, path: &[&str], node: Node) -> Result<(), String> {
         let Some((first, rest)) = path.split_first() else {
             *self = node;
@@ -68,13 +60,16 @@ impl Node {
         if self.is_null() {
             self.value = Value::Map(Vec::new());
         }
+        if let Value::List(items) = &mut self.value {
+            let index = first.parse::<usize>().ok().filter(|index| *index <= items.len()).ok_or_else(|| (*first).to_owned())?;
+            if index == items.len() {
+                items.push(Node { value: Value::Scalar { text: String::new(), plain: true }, place: node.place.clone() });
+            }
+            return items[index].set(rest, node);
+        }
         let Value::Map(entries) = &mut self.value else { return Err((*first).to_owned()) };
         let index = entries.iter().position(|(name, _)| name.text() == Some(first)).unwrap_or_else(|| {
-            let empty = |text: &str| Node {
-                value: Value::Scalar { text: text.to_owned(), plain: true },
-                span: node.span.clone(),
-                source: Arc::clone(&node.source),
-            };
+            let empty = |text: &str| Node { value: Value::Scalar { text: text.to_owned(), plain: true }, place: node.place.clone() };
             entries.push((empty(first), empty("")));
             entries.len() - 1
         });

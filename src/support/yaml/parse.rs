@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle};
 
-use super::{Finding, Node, Source, Value};
+use super::{Finding, Node, Place, Source, Value};
 
 /// Bytes that a file may have.
 const MAX_BYTES: usize = 1024 * 1024;
@@ -25,8 +25,8 @@ pub fn parse(name: &Path, text: &str) -> (Option<Node>, Vec<Finding>) {
     let (bytes, head) = (text.len(), text.strip_prefix('\u{feff}').unwrap_or(text));
     let shown = if bytes > MAX_BYTES { String::new() } else { head.to_owned() };
     let source = Arc::new(Source { name: name.to_owned(), text: shown });
-    let mut builder = Builder { source: Arc::clone(&source), findings: Vec::new(), anchors: HashMap::new(), nodes: 0 };
     if bytes > MAX_BYTES {
+        let mut builder = Builder::new(source, 0);
         builder.find(
             0..0,
             format!("the file has {}, more than a run config may have", crate::support::words::Size(bytes as u64)),
@@ -35,15 +35,23 @@ pub fn parse(name: &Path, text: &str) -> (Option<Node>, Vec<Finding>) {
         );
         return (None, builder.findings);
     }
+    parse_from(&source, 0)
+}
+
+/// Reads what stands from a byte of a text to its end.
+pub fn parse_from(source: &Arc<Source>, start: usize) -> (Option<Node>, Vec<Finding>) {
     let mut options = Options::default();
     options.set_emit_comments(false);
-    let mut parser = Parser::new_from_str_with_options(&source.text, options);
+    let mut builder = Builder::new(Arc::clone(source), start);
+    let mut parser = Parser::new_from_str_with_options(&source.text[start..], options);
     let root = builder.document(&mut parser);
     (root, builder.findings)
 }
 
 struct Builder {
     source: Arc<Source>,
+    /// Where in the source the parser's text starts.
+    start: usize,
     findings: Vec<Finding>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
@@ -53,12 +61,20 @@ struct Builder {
 struct Stop;
 
 impl Builder {
+    fn new(source: Arc<Source>, start: usize) -> Self {
+        Self { source, start, findings: Vec::new(), anchors: HashMap::new(), nodes: 0 }
+    }
+
     fn find(&mut self, span: Range<usize>, message: impl Into<String>, reason: impl Into<String>, fix: Option<String>) {
-        self.findings.push(Finding { message: message.into(), reason: reason.into(), fix, source: Arc::clone(&self.source), span });
+        self.findings.push(Finding { message: message.into(), reason: reason.into(), fix, place: self.place(span) });
     }
 
     fn node(&self, span: Range<usize>, value: Value) -> Node {
-        Node { value, span, source: Arc::clone(&self.source) }
+        Node { value, place: self.place(span) }
+    }
+
+    fn place(&self, span: Range<usize>) -> Place {
+        Place { source: Arc::clone(&self.source), span }
     }
 
     fn document<'t, T: granit_parser::BorrowedInput<'t>>(&mut self, parser: &mut Parser<'t, T>) -> Option<Node> {
@@ -82,17 +98,18 @@ impl Builder {
                 event => root = Some(self.build(parser, event, span, 0).ok()?),
             }
         }
-        Some(root.unwrap_or_else(|| self.node(0..0, Value::Scalar { text: String::new(), plain: true })))
+        Some(root.unwrap_or_else(|| self.node(self.start..self.start, Value::Scalar { text: String::new(), plain: true })))
     }
 
     fn next<'t, T: granit_parser::BorrowedInput<'t>>(&mut self, parser: &mut Parser<'t, T>) -> Result<(Event<'t>, Range<usize>), Stop> {
         match parser.next_event() {
             Some(Ok((event, span))) => {
                 let range = span.byte_range().unwrap_or(0..0);
-                Ok((event, range))
+                Ok((event, self.start + range.start..self.start + range.end))
             }
             Some(Err(error)) => {
-                let at = error.marker().byte_offset().unwrap_or_else(|| self.byte_at(error.marker().line(), error.marker().col()));
+                let marker = error.marker();
+                let at = self.start + marker.byte_offset().unwrap_or_else(|| self.byte_at(marker.line(), marker.col()));
                 let line_start = self.source.text[..at.min(self.source.text.len())].rfind('\n').map_or(0, |newline| newline + 1);
                 let indent_end = self.source.text[line_start..].find(|c: char| !c.is_whitespace()).map_or(line_start, |n| line_start + n);
                 if let Some(tab) = self.source.text[line_start..indent_end].find('\t') {
@@ -110,8 +127,9 @@ impl Builder {
     }
 
     fn byte_at(&self, line: usize, column: usize) -> usize {
-        let start: usize = self.source.text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-        let rest = &self.source.text[start..];
+        let text = &self.source.text[self.start..];
+        let start: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
+        let rest = &text[start..];
         start + rest.char_indices().nth(column).map_or(rest.len(), |(byte, _)| byte)
     }
 
@@ -189,13 +207,13 @@ impl Builder {
 
     fn insert(&mut self, entries: &mut Vec<(Node, Node)>, key: Node, value: Node) {
         let Some(text) = key.text().map(str::to_owned) else {
-            self.find(key.span.clone(), "a key must be a single value", "this key is a list or a mapping", None);
+            self.find(key.place.span.clone(), "a key must be a single value", "this key is a list or a mapping", None);
             return;
         };
         if let Some((first, _)) = entries.iter().find(|(name, _)| name.text() == Some(text.as_str())) {
-            let (line, _) = self.source.place(first.span.start);
+            let (line, _) = self.source.place(first.place.span.start);
             self.find(
-                key.span.clone(),
+                key.place.span.clone(),
                 format!("the key `{text}` is there twice"),
                 format!("first on line {line}"),
                 Some("keep one of them".to_owned()),
@@ -216,7 +234,7 @@ impl Builder {
             };
             for source in sources {
                 let Value::Map(entries) = source.value else {
-                    self.find(key.span.clone(), "`<<` takes a mapping, or a list of mappings", "here", None);
+                    self.find(key.place.span.clone(), "`<<` takes a mapping, or a list of mappings", "here", None);
                     continue;
                 };
                 for (name, value) in entries {

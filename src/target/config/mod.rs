@@ -1,8 +1,16 @@
 //! The `compute_target:` section, as an enum of the targets' own sections.
 
-use std::collections::BTreeMap;
+mod document;
+pub mod kinds;
+mod resources;
 
+use schemars::{JsonSchema, Schema};
 use serde::Serialize;
+
+use crate::support::yaml::{Grammar, word};
+
+pub use document::{Common, Keys, Target};
+pub use resources::Resources;
 
 /// A checked compute target: what the run config or the settings say about where to run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,22 +21,15 @@ pub struct TargetSpec {
     pub config: TargetConfig,
     /// How many jobs of this target may run at once on its machine; `None` is no limit.
     pub max_jobs: Option<u32>,
-    /// `resources:` of the named target, which replaces the same keys of the run config.
-    pub resources: BTreeMap<String, String>,
 }
 
 /// The kinds of compute target.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetConfig {
     /// This machine.
     Local,
-    /// A kind that is known and not built yet, with the keys as written; the plan refuses it by name.
-    NotBuilt {
-        /// `docker`, `ssh`, `slurm`, `azureml`, `databricks`, `ray`, `kubernetes`.
-        kind: Kind,
-        /// Its keys, as source text.
-        keys: BTreeMap<String, String>,
-    },
+    /// A kind that is known and not built yet; the plan refuses it by name.
+    NotBuilt(Kind),
 }
 
 /// The word after `type:`.
@@ -79,12 +80,32 @@ impl Kind {
     }
 }
 
+impl Grammar for Kind {
+    const EXAMPLE: &'static str = "local";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        word(text, &Self::ALL.map(|kind| (kind.word(), kind)))
+    }
+
+    fn schema() -> Schema {
+        Self::json_schema(&mut schemars::SchemaGenerator::default())
+    }
+}
+
 impl TargetConfig {
+    /// Returns the configuration of a kind.
+    pub fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Local => Self::Local,
+            kind => Self::NotBuilt(kind),
+        }
+    }
+
     /// Returns the kind.
     pub fn kind(&self) -> Kind {
         match self {
             Self::Local => Kind::Local,
-            Self::NotBuilt { kind, .. } => *kind,
+            Self::NotBuilt(kind) => *kind,
         }
     }
 }

@@ -1,0 +1,67 @@
+//! `tracking`.
+
+use crate::config::layers::{self, Layers, strongest};
+use crate::config::{Origin, Sourced};
+use crate::support::yaml::{Context, Place};
+use crate::tracking::{Attach, Section, Spec, Uri};
+
+/// The tracker and the way to attach, each with who set it.
+#[derive(Debug)]
+pub(in crate::config) struct Sources {
+    /// `None` inside means that there shall be no tracker.
+    pub(in crate::config) uri: Sourced<Option<Uri>>,
+    pub(in crate::config) attach: Sourced<Attach>,
+}
+
+impl Sources {
+    /// Returns the values, with the origin of the tracker.
+    pub(super) fn spec(&self) -> Sourced<Spec> {
+        Sourced { value: Spec { uri: self.uri.value.clone(), attach: self.attach.value }, origin: self.uri.origin.clone() }
+    }
+}
+
+/// Returns who tracks and how.
+pub(super) fn check(section: Option<&Section>, layers: Layers<'_>, context: &Context) -> Sources {
+    let uri = tracker(section, layers, context).unwrap_or(Sourced { value: Some(Uri::Managed), origin: Origin::Default });
+    let written = layers::parsed(section.and_then(|section| section.attach.as_ref()));
+    let settings = layers.settings(|settings| {
+        let attach = settings.document.tracking.as_ref()?.attach.as_ref()?;
+        Some((attach.value, &attach.place))
+    });
+    let attach = strongest([written].into_iter().chain(settings)).unwrap_or(Sourced { value: Attach::default(), origin: Origin::Default });
+    Sources { uri, attach }
+}
+
+/// Returns the tracker of the strongest layer; `None` inside means that there shall be none.
+pub(in crate::config) fn tracker(section: Option<&Section>, layers: Layers<'_>, context: &Context) -> Option<Sourced<Option<Uri>>> {
+    if layers.flags.no_tracking {
+        return Some(Sourced { value: None, origin: Origin::Flag("--no-tracking".to_owned()) });
+    }
+    let elsewhere = |name: &str, text: &str| (text.to_owned(), Place::whole(name, text));
+    let flag = layers
+        .flags
+        .tracking_uri
+        .as_ref()
+        .map(|text| Sourced { value: elsewhere("--tracking-uri", text), origin: Origin::Flag("--tracking-uri".to_owned()) });
+    let written = section
+        .and_then(|section| section.uri.as_ref())
+        .map(|uri| Sourced { value: (uri.text.clone(), uri.place.clone()), origin: layers::origin(&uri.place) });
+    let variable = layers
+        .variable("MLFLOW_TRACKING_URI")
+        .map(|uri| Sourced { value: elsewhere("MLFLOW_TRACKING_URI", &uri.value), origin: uri.origin });
+    let settings = layers.settings(|settings| {
+        let uri = settings.document.tracking.as_ref()?.uri.as_ref()?;
+        Some(((uri.text.clone(), uri.place.clone()), &uri.place))
+    });
+    let Sourced { value: (text, place), origin } = strongest([flag, written, variable].into_iter().chain(settings))?;
+    if text == "none" {
+        return Some(Sourced { value: None, origin });
+    }
+    let reason = match text.parse::<Uri>() {
+        Ok(Uri::AzureMl(_) | Uri::Databricks(_)) => "this kind of tracker is not built yet".to_owned(),
+        Ok(uri) => return Some(Sourced { value: Some(uri), origin }),
+        Err(error) => error.reason,
+    };
+    context.find(&place, "the tracker cannot be used", reason, None);
+    None
+}

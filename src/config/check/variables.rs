@@ -1,0 +1,43 @@
+//! `environment_variables`, `inherit` and `secrets`.
+
+use crate::support::yaml::{Context, List, Map, Text};
+
+/// Returns whether a text can name a variable.
+pub(super) fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Returns whether sendoff itself sets a variable.
+fn is_reserved(name: &str) -> bool {
+    name.starts_with("SENDOFF_")
+        || matches!(
+            name,
+            "MLFLOW_TRACKING_URI" | "MLFLOW_RUN_ID" | "MLFLOW_EXPERIMENT_ID" | "MLFLOW_EXPERIMENT_NAME" | "MLFLOW_RUN_CONTEXT"
+        )
+}
+
+/// Returns variables with their values.
+pub(super) fn pairs(map: Option<&Map<Text>>, context: &Context) -> Vec<(String, String)> {
+    map.iter().flat_map(|map| &map.entries).for_each(|(name, _)| check(name, context));
+    super::pairs(map)
+}
+
+/// Returns the names of variables.
+pub(super) fn names(list: Option<&List<Text>>, context: &Context) -> Vec<String> {
+    list.iter().flat_map(|list| &list.items).for_each(|name| check(name, context));
+    super::texts(list)
+}
+
+fn check(name: &Text, context: &Context) {
+    let Text { text, place } = name;
+    if !is_variable(text) {
+        context.find(place, format!("`{text}` cannot name a variable"), "letters, digits and `_` only, no digit first", None);
+    } else if is_reserved(text) {
+        let fix = match text.as_str() {
+            "MLFLOW_TRACKING_URI" => "write `tracking: {uri: ...}`",
+            "MLFLOW_EXPERIMENT_NAME" | "MLFLOW_EXPERIMENT_ID" => "write `experiment_name:`",
+            _ => "choose another name",
+        };
+        context.find(place, format!("`{text}` is set by sendoff"), "it cannot be set here", Some(fix.to_owned()));
+    }
+}

@@ -1,0 +1,235 @@
+//! Every value of a run config with where it came from, defaults included: `sendoff config show`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::check::resources::Sources as Resources;
+use super::check::target::Chosen;
+use super::check::tracking::Sources as Tracking;
+use super::document::{InputValue, RunConfig};
+use super::{Origin, Sourced, layers};
+use crate::environment;
+use crate::support::words::{Size, Span};
+use crate::support::yaml::{List, Map, Parsed, Text};
+
+/// A value of `sendoff config show`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// The key's full name.
+    pub key: String,
+    /// The value.
+    pub value: Shown,
+    /// The layer that set it.
+    pub origin: Origin,
+}
+
+/// What is shown for a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Shown {
+    /// A value, nothing secret in it.
+    Value(String),
+    /// Nothing is set, and what that means.
+    Absent(&'static str),
+}
+
+/// What is explained: the document, and what several layers decide.
+pub(super) struct Values<'a> {
+    pub(super) document: &'a RunConfig,
+    pub(super) source_directory: &'a Path,
+    pub(super) target: Option<&'a Chosen<'a>>,
+    pub(super) resources: &'a Resources,
+    pub(super) tracking: &'a Tracking,
+    pub(super) experiment_name: Option<&'a Sourced<String>>,
+    pub(super) grace: &'a Sourced<Duration>,
+    pub(super) max_snapshot_size: &'a Sourced<u64>,
+}
+
+/// Explains every key, in the order of the schema.
+pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
+    let document = values.document;
+    let mut rows = Rows::default();
+    rows.sourced("experiment_name", values.experiment_name, String::clone, "the repository's name, else the folder's");
+    rows.text("display_name", document.display_name.as_ref(), "the job id");
+    let directory = document.source_directory.as_ref().map_or(Origin::Default, |text| layers::origin(&text.place));
+    rows.value("source_directory", values.source_directory.display().to_string(), directory);
+    if document.command.is_none() {
+        rows.text("script", document.script.as_ref(), "none");
+    } else {
+        rows.text("command", document.command.as_ref(), "none");
+    }
+    rows.list("arguments", document.arguments.as_ref(), "none");
+    rows.text("setup", document.setup.as_ref(), "nothing");
+    rows.inputs(document);
+    rows.outputs(document);
+    rows.target(values.target);
+    rows.environment(document.environment.as_ref());
+    rows.map("environment_variables", document.environment_variables.as_ref());
+    rows.list("inherit", document.inherit.as_ref(), "none beyond PATH, HOME, USER, LANG, TZ, TMPDIR and CUDA_VISIBLE_DEVICES");
+    rows.list("secrets", document.secrets.as_ref(), "none");
+    let resources = values.resources;
+    rows.sourced("resources.cpus", resources.cpus.as_ref(), ToString::to_string, "all that the target has");
+    rows.sourced("resources.memory", resources.memory.as_ref(), |bytes| Size(*bytes).to_string(), "no limit");
+    rows.sourced("resources.gpus", resources.gpus.as_ref(), ToString::to_string, "what the target shows");
+    rows.value("resources.nodes", "1".to_owned(), nodes(document));
+    rows.sourced("resources.max_duration", resources.max_duration.as_ref(), |limit| Span(*limit).to_string(), "no limit");
+    let uri = &values.tracking.uri;
+    rows.value("tracking.uri", uri.value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string), uri.origin.clone());
+    let attach = &values.tracking.attach;
+    rows.value("tracking.attach", format!("{:?}", attach.value).to_lowercase(), attach.origin.clone());
+    rows.map("tags", document.tags.as_ref());
+    rows.list("include", document.include.as_ref(), "nothing that a rule ignores");
+    rows.list("allow_files", document.allow_files.as_ref(), "nothing that looks like a secret");
+    rows.value("grace", Span(values.grace.value).to_string(), values.grace.origin.clone());
+    rows.value("max_snapshot_size", Size(values.max_snapshot_size.value).to_string(), values.max_snapshot_size.origin.clone());
+    rows.0
+}
+
+fn nodes(document: &RunConfig) -> Origin {
+    let nodes = document.resources.as_ref().and_then(|resources| resources.nodes.as_ref());
+    nodes.map_or(Origin::Default, |nodes| layers::origin(&nodes.place))
+}
+
+#[derive(Default)]
+struct Rows(Vec<Explained>);
+
+impl Rows {
+    fn value(&mut self, key: &str, text: impl Into<String>, origin: Origin) {
+        let value = Shown::Value(without_credentials(&text.into()));
+        self.0.push(Explained { key: key.to_owned(), value, origin });
+    }
+
+    fn absent(&mut self, key: &str, meaning: &'static str) {
+        self.0.push(Explained { key: key.to_owned(), value: Shown::Absent(meaning), origin: Origin::Default });
+    }
+
+    fn sourced<T>(&mut self, key: &str, value: Option<&Sourced<T>>, show: impl Fn(&T) -> String, absent: &'static str) {
+        match value {
+            Some(sourced) => self.value(key, show(&sourced.value), sourced.origin.clone()),
+            None => self.absent(key, absent),
+        }
+    }
+
+    fn text(&mut self, key: &str, text: Option<&Text>, absent: &'static str) {
+        match text {
+            Some(text) => self.value(key, text.text.clone(), layers::origin(&text.place)),
+            None => self.absent(key, absent),
+        }
+    }
+
+    fn parsed<T>(&mut self, key: &str, value: Option<&Parsed<T>>, absent: &'static str) {
+        match value {
+            Some(value) => self.value(key, value.text.clone(), layers::origin(&value.place)),
+            None => self.absent(key, absent),
+        }
+    }
+
+    fn list(&mut self, key: &str, list: Option<&List<Text>>, absent: &'static str) {
+        match list {
+            Some(list) if !list.items.is_empty() => {
+                for (index, text) in list.items.iter().enumerate() {
+                    self.value(&format!("{key}[{index}]"), text.text.clone(), layers::origin(&text.place));
+                }
+            }
+            _ => self.absent(key, absent),
+        }
+    }
+
+    fn map(&mut self, key: &str, map: Option<&Map<Text>>) {
+        let Some(map) = map.filter(|map| !map.entries.is_empty()) else { return self.absent(key, "none") };
+        for (name, text) in &map.entries {
+            self.value(&format!("{key}.{}", name.text), text.text.clone(), layers::origin(&text.place));
+        }
+    }
+
+    fn inputs(&mut self, document: &RunConfig) {
+        let Some(map) = document.inputs.as_ref().filter(|map| !map.entries.is_empty()) else {
+            return self.absent("inputs", "none");
+        };
+        for (name, value) in &map.entries {
+            match value {
+                InputValue::Literal(text) => self.text(&format!("inputs.{}", name.text), Some(text), ""),
+                InputValue::File(file) => {
+                    self.parsed(&format!("inputs.{}.type", name.text), file.r#type.as_ref(), "");
+                    self.text(&format!("inputs.{}.path", name.text), file.path.as_ref(), "");
+                }
+            }
+        }
+    }
+
+    fn outputs(&mut self, document: &RunConfig) {
+        let Some(map) = document.outputs.as_ref().filter(|map| !map.entries.is_empty()) else {
+            return self.absent("outputs", "none by name; `./outputs` and `./logs` are always collected");
+        };
+        for (name, output) in &map.entries {
+            let key = format!("outputs.{}.type", name.text);
+            match &output.0.r#type {
+                Some(kind) => self.parsed(&key, Some(kind), ""),
+                None => self.value(&key, "uri_folder".to_owned(), Origin::Default),
+            }
+        }
+    }
+
+    fn target(&mut self, target: Option<&Chosen<'_>>) {
+        let Some(target) = target else { return };
+        let Sourced { value: spec, origin } = &target.spec;
+        self.value("compute_target", spec.name.clone(), origin.clone());
+        let defined = target.place.map_or(Origin::Default, |place| target.origin(place));
+        self.value("compute_target.type", spec.config.kind().word().to_owned(), defined);
+        match (spec.max_jobs, target.max_jobs) {
+            (Some(count), Some(place)) => self.value("compute_target.max_jobs", count.to_string(), target.origin(place)),
+            _ => self.absent("compute_target.max_jobs", "no limit"),
+        }
+    }
+
+    fn environment(&mut self, section: Option<&environment::Section>) {
+        let empty = environment::Section::default();
+        let section = section.unwrap_or(&empty);
+        self.text("environment.python", section.python.as_ref(), "what the packages ask for, else the first Python 3.10 or newer");
+        let files = [
+            ("environment.requirements_file", &section.requirements_file),
+            ("environment.conda_file", &section.conda_file),
+            ("environment.pyproject", &section.pyproject),
+        ];
+        match files.iter().find(|(_, file)| file.is_some()) {
+            Some((key, file)) => self.text(key, file.as_ref(), ""),
+            None => self.list("environment.pip_packages", section.pip_packages.as_ref(), "none beside MLflow's"),
+        }
+        self.text("environment.index_url", section.index_url.as_ref(), "the one that uv is configured for");
+        self.list("environment.extra_index_urls", section.extra_index_urls.as_ref(), "none");
+        self.list("environment.find_links", section.find_links.as_ref(), "none");
+        match &section.install_project {
+            Some(flag) => self.value("environment.install_project", flag.value.to_string(), layers::origin(&flag.place)),
+            None => self.value("environment.install_project", "false".to_owned(), Origin::Default),
+        }
+    }
+}
+
+/// Returns a text without the user and password of the addresses in it.
+fn without_credentials(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find("://").map(|start| start + 3) {
+        let (before, after) = rest.split_at(start);
+        shown.push_str(before);
+        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
+        rest = after[..end].rfind('@').map_or(after, |at| &after[at + 1..]);
+    }
+    shown + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_in_addresses_are_not_shown() {
+        for (text, shown) in [
+            ("https://user:pass@host/p@q", "https://host/p@q"),
+            ("x @ git+https://token@host/x.git@v1", "x @ git+https://host/x.git@v1"),
+            ("http://a:b@h http://c@i/", "http://h http://i/"),
+            ("user@host", "user@host"),
+        ] {
+            assert_eq!(without_credentials(text), shown);
+        }
+    }
+}

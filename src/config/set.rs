@@ -1,0 +1,35 @@
+//! `--set key.path=value`: overrides on the tree of the run config, before it is read.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::layers::SET;
+use crate::support::yaml::{self, Context, Node, Place, Source};
+
+/// Applies the flags in order. The path names keys, and entries of lists by their number from 0; the value is YAML, and nothing unsets.
+pub(super) fn apply(root: &mut Node, sets: &[String], context: &Context) {
+    for set in sets {
+        let source = Arc::new(Source { name: Path::new(SET).to_owned(), text: set.clone() });
+        let Some((path, _)) = set.split_once('=').filter(|(path, _)| !path.trim().is_empty()) else {
+            context.find(
+                &Place { source, span: 0..set.len() },
+                "`--set` takes `key.path=value`",
+                "no key and `=` here",
+                Some("like `--set resources.cpus=4`".to_owned()),
+            );
+            continue;
+        };
+        let (node, findings) = yaml::parse_from(&source, path.len() + 1);
+        context.extend(findings);
+        let Some(node) = node else { continue };
+        let keys: Vec<&str> = path.trim().split('.').collect();
+        if let Err(key) = root.set(&keys, node) {
+            context.find(
+                &Place { source, span: 0..path.len() },
+                format!("`{key}` cannot be set"),
+                "what holds it has no such key",
+                Some("a mapping takes keys, and a list takes the numbers of its entries".to_owned()),
+            );
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The keys that each kind of target has of its own.
+
+use crate::document;
+use crate::support::yaml::{List, Text};
+
+document! {
+    /// This machine; it has no keys of its own.
+    pub struct Local {}
+}
+
+document! {
+    /// A container on a Docker engine.
+    pub struct Docker {
+        /// The engine's address; default: the one that `docker` uses.
+        host: Text,
+        /// The image that jobs start from.
+        image: Text,
+        /// The network that containers join.
+        network: Text,
+        /// Folders that containers see.
+        mounts: List<Text>,
+        /// The user inside the container.
+        user: Text,
+        /// The platform of the image (`linux/amd64`).
+        platform: Text,
+    }
+}
+
+document! {
+    /// Another machine over SSH.
+    pub struct Ssh {
+        /// The machine, or its name in your SSH configuration.
+        host: Text,
+        /// The user there.
+        user: Text,
+        /// The port.
+        port: Text,
+        /// Your private key; only your own settings may name one.
+        identity_file: Text,
+        /// The folder there that sendoff works in.
+        directory: Text,
+    }
+}
+
+document! {
+    /// A Slurm cluster.
+    pub struct Slurm {
+        /// The login node, or its name in your SSH configuration.
+        host: Text,
+        /// The user there.
+        user: Text,
+        /// The partition.
+        partition: Text,
+        /// The account that pays.
+        account: Text,
+        /// The quality of service.
+        qos: Text,
+        /// The folder there that sendoff works in.
+        directory: Text,
+        /// Modules that are loaded before the job.
+        modules: List<Text>,
+    }
+}
+
+document! {
+    /// Azure Machine Learning.
+    pub struct AzureMl {
+        /// The subscription.
+        subscription_id: Text,
+        /// The resource group.
+        resource_group: Text,
+        /// The workspace.
+        workspace_name: Text,
+        /// The compute cluster or instance.
+        compute: Text,
+        /// The machine type of serverless compute.
+        instance_type: Text,
+        /// How to authenticate; only your own settings may say so.
+        auth: Text,
+    }
+}
+
+document! {
+    /// Databricks.
+    pub struct Databricks {
+        /// The profile in `~/.databrickscfg`.
+        profile: Text,
+        /// The workspace's address.
+        host: Text,
+        /// A cluster that runs already.
+        cluster_id: Text,
+        /// The machine type of a new cluster.
+        node_type_id: Text,
+        /// The runtime of a new cluster.
+        spark_version: Text,
+    }
+}
+
+document! {
+    /// A Ray cluster.
+    pub struct Ray {
+        /// The address of its job server.
+        address: Text,
+        /// The folder that jobs start in.
+        working_directory: Text,
+    }
+}
+
+document! {
+    /// A Kubernetes cluster.
+    pub struct Kubernetes {
+        /// The context of your kubeconfig.
+        context: Text,
+        /// The namespace.
+        namespace: Text,
+        /// The image that jobs start from.
+        image: Text,
+    }
+}
