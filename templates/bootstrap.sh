@@ -1,15 +1,24 @@
 #!/bin/sh
 # sendoff job {{ id }}, attempt {{ attempt }}: the bootstrap around the user's command.
-# Steps: unpack, preflight, setup, command. A step that fails ends the job and is named in its log.
+#
+# Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
+# What is written down for whoever reads it later, in $attempt:
+#   step         the step that was come to
+#   failed-step  the step that failed, unless it was the command
+#   started      there once the command has started
+#   code         the command's exit code, 128 + n for signal n
 set -u
 
 attempt={{ folder | sh }}
 python={{ python | sh }}
 
-step() { printf '[sendoff] %s\n' "$*"; }
-fail() { # STEP CODE: says where the job ended before its command
+step() { # NAME TEXT
+    printf '%s\n' "$1" >"$attempt/step"
+    printf '[sendoff] %s: %s\n' "$1" "$2"
+}
+fail() { # NAME CODE
     printf '%s\n' "$1" >"$attempt/failed-step"
-    printf '[sendoff] job {{ id }} ended in step: %s (status %s)\n' "$1" "$2"
+    printf '[sendoff] job {{ id }} ended in its step %s (status %s)\n' "$1" "$2"
     exit "$2"
 }
 
@@ -18,38 +27,47 @@ exec 3<&0 </dev/null
 (trap '' TERM INT HUP; IFS= read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
 watch=$!
 exec 3<&-
-# TERM goes to the whole group; the shell itself waits for the command and reports its status.
+# TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
 trap : TERM INT HUP
 
 {% for name, value in variables %}
 export {{ name }}={{ value | sh }}
 {% endfor %}
 if [ -f "$attempt/secrets" ]; then
+    # shellcheck disable=SC1091
     . "$attempt/secrets"
     rm -f "$attempt/secrets"
 fi
 
-step "unpack: snapshot {{ snapshot[:12] }}"
+step unpack "snapshot {{ snapshot[:12] }}"
 mkdir -p "$attempt/work" "$attempt/collected" || fail unpack 1
 "$python" -I -S "$attempt/unpack.py" "$attempt/snapshot.zip" {{ snapshot | sh }} "$attempt/work" || fail unpack $?
 rm -f "$attempt/snapshot.zip"
 cd "$attempt/work" || fail unpack 1
+unset OLDPWD
 {% for folder in outputs %}
-mkdir -p {{ folder | sh }}
+mkdir -p {{ folder | sh }} || fail unpack 1
 {% endfor %}
 {% if preflight %}
-step "preflight: asking the tracker"
+
+step preflight "asking the tracker"
 "$python" -I -S "$attempt/preflight.py" || fail preflight $?
 {% endif %}
 {% if setup is not none %}
-step "setup"
+
+step setup "the block of the run config"
 set +u
+# shellcheck disable=all
+{
 {{ setup }}
+}
 code=$?
 [ "$code" -eq 0 ] || fail setup "$code"
 {% endif %}
-step "command: "{{ shown | sh }}
-: >"$attempt/started"
+
+step command {{ shown | sh }}
+# Not with `:`, whose failed redirection would end the shell.
+true >"$attempt/started"
 {{ command }}
 code=$?
 printf '%s\n' "$code" >"$attempt/code"

@@ -9,18 +9,23 @@
 //!                      /status.json   the supervisor's word on queued and running
 //!                      /exit.json     the outcome
 //!                      /cancel        its presence asks the supervisor to end the job, a number in it is the longest grace in milliseconds
+//!                      /cgroup        the path of its cgroup, while it has one
 //!                      /collected/    outputs
 //! ```
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, JobId, JobSpec, JobState, Outcome};
+use super::{Error, JobId, JobSpec, JobState, Outcome, remains};
 use crate::support::fs::{self, Context};
-use crate::support::{lock, platform};
+use crate::support::lock;
+use crate::support::platform::MemoryGroup;
 
 /// The folder of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,8 +61,13 @@ pub enum Finding {
     Alive(JobState),
     /// It ended.
     Ended(Outcome),
-    /// Its supervisor is gone and has left no outcome.
-    Abandoned(Claim),
+    /// Its supervisor is gone and has left no outcome that can be read.
+    Abandoned {
+        /// Who held the claim; `None` when that cannot be read.
+        claim: Option<Claim>,
+        /// The record that is there and cannot be read.
+        damaged: Option<&'static str>,
+    },
 }
 
 impl Attempt {
@@ -85,7 +95,8 @@ impl Attempt {
     ///
     /// The claim appears locked: the file is locked under another name and linked to its own.
     pub fn claim(&self, claim: &Claim) -> Result<Option<lock::Lock>, Error> {
-        let own = self.path(&format!(".claim-{}", std::process::id()));
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let own = self.path(&format!(".claim-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)));
         fs::remove_file(&own)?;
         let Some(held) = lock::Lock::try_exclusive(&own)? else { return Ok(None) };
         fs::write_in_place(&own, &to_json(claim))?;
@@ -105,45 +116,43 @@ impl Attempt {
     }
 
     /// Reads what the files say, in an order that cannot mistake a job that just ends for one that is gone.
+    ///
+    /// A record that cannot be read says nothing; the lock of the claim still does.
     pub fn find(&self) -> Result<Finding, Error> {
-        let Some(claim) = self.read::<Claim>("claim")? else { return Ok(Finding::Unclaimed) };
-        if claim == Claim::Tombstone {
-            return Ok(Finding::Tombstoned);
-        }
+        let claim = match self.read::<Claim>("claim") {
+            Ok(None) => return Ok(Finding::Unclaimed),
+            Ok(Some(Claim::Tombstone)) => return Ok(Finding::Tombstoned),
+            claim => readable(claim)?,
+        };
         let alive = lock::is_held(&self.path("claim"))?;
-        if let Some(outcome) = self.read::<Outcome>("exit.json")? {
+        // Read after the lock was asked: what a supervisor that is gone has written is all there.
+        let ended = readable(self.read::<Outcome>("exit.json"))?;
+        match ended {
             // The outcome stands, but whoever waits for it waits for the supervisor's last acts too.
-            if !alive || self.path("closed").exists() {
-                return Ok(Finding::Ended(outcome));
+            Some(outcome) if !alive || self.path("closed").exists() => Ok(Finding::Ended(outcome)),
+            None if !alive => {
+                let damaged = if claim.is_none() { Some("claim") } else { self.path("exit.json").exists().then_some("exit.json") };
+                Ok(Finding::Abandoned { claim, damaged })
+            }
+            _ => {
+                let state = readable(self.read::<JobState>("status.json"))?;
+                Ok(Finding::Alive(state.unwrap_or(JobState::Submitted { at: crate::support::clock::now() })))
             }
         }
-        if !alive {
-            return Ok(match self.read::<Outcome>("exit.json")? {
-                Some(outcome) => Finding::Ended(outcome),
-                None => Finding::Abandoned(claim),
-            });
-        }
-        let state = self.read::<JobState>("status.json")?;
-        Ok(Finding::Alive(state.unwrap_or(JobState::Submitted { at: crate::support::clock::now() })))
     }
 
     /// Ends what an abandoned attempt may have left running, and returns whether nothing is left.
-    pub fn end_remains(&self, claim: &Claim) -> bool {
-        let Claim::Supervisor { pid, boot, .. } = claim else { return true };
-        if *boot != platform::boot_id() {
-            return true;
-        }
-        for _ in 0..200 {
-            let members = platform::session_members(*pid);
-            if members.is_empty() {
-                return true;
+    pub fn end_remains(&self, claim: Option<&Claim>) -> bool {
+        let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());
+        let ended = remains::end(|| remains::of_abandoned(&folder, claim), BTreeSet::new(), Duration::ZERO);
+        if ended {
+            if let Ok(group) = std::fs::read_to_string(self.path("cgroup")) {
+                MemoryGroup::at(group.into()).remove();
             }
-            for member in members {
-                platform::signal_process(member.pid, rustix::process::Signal::KILL);
-            }
-            std::thread::sleep(std::time::Duration::from_millis(10));
+            // The bootstrap removes it once it has read it; this one may not have come so far.
+            let _ = fs::remove_file(self.path("secrets"));
         }
-        false
+        ended
     }
 
     /// Writes the job spec.
@@ -156,13 +165,11 @@ impl Attempt {
         self.read("spec.json")
     }
 
-    /// Records a state on the way.
-    pub fn write_status(&self, state: &JobState) -> Result<(), Error> {
-        let target = self.path("status.json");
+    /// Records a state on the way. It is for people who look; that a full disk does not take it must not end the job.
+    pub fn note_status(&self, state: &JobState) {
         let temporary = self.path(".status.json");
         // Not synced: after a power failure the boot id tells that nothing runs.
-        std::fs::write(&temporary, to_json(state)).and_then(|()| std::fs::rename(&temporary, &target)).context("write", &target)?;
-        Ok(())
+        let _ = std::fs::write(&temporary, to_json(state)).and_then(|()| std::fs::rename(&temporary, self.path("status.json")));
     }
 
     /// Records the outcome. Space for it was set aside by [`Attempt::reserve`].
@@ -196,13 +203,21 @@ impl Attempt {
         let _ = std::fs::write(self.path("closed"), b"");
     }
 
-    fn read<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, Error> {
         let path = self.path(name);
         match fs::read(&path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::Record { path, source }),
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Takes a record that is there and cannot be parsed for one that says nothing.
+fn readable<T>(read: Result<Option<T>, Error>) -> Result<Option<T>, Error> {
+    match read {
+        Err(Error::Record { .. }) => Ok(None),
+        read => read,
     }
 }
 
@@ -232,7 +247,7 @@ mod tests {
         assert!(attempt.claim(&supervisor()).expect("writable").is_none());
         assert!(matches!(attempt.find().expect("readable"), Finding::Alive(_)));
         drop(held);
-        assert_eq!(attempt.find().expect("readable"), Finding::Abandoned(supervisor()));
+        assert_eq!(attempt.find().expect("readable"), Finding::Abandoned { claim: Some(supervisor()), damaged: None });
     }
 
     #[test]
@@ -260,21 +275,45 @@ mod tests {
     #[test]
     fn of_many_claimants_one_wins() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let winners: usize = std::thread::scope(|scope| {
-            let claimants: Vec<_> = (0..8)
-                .map(|index| {
-                    let folder = folder.path().join("attempt");
-                    scope.spawn(move || {
-                        std::fs::create_dir_all(&folder).expect("a folder");
-                        // Each thread needs a name of its own for the unlinked claim, as processes have.
-                        let own = folder.join(format!(".own-{index}"));
-                        std::fs::write(&own, b"{}").expect("a file");
-                        usize::from(std::fs::hard_link(&own, folder.join("claim")).is_ok())
-                    })
-                })
-                .collect();
-            claimants.into_iter().map(|claimant| claimant.join().expect("no panic")).sum()
+        let attempt = Attempt::at(folder.path().to_owned());
+        // The locks are kept until all have tried, as those of living supervisors are.
+        let won: Vec<_> = std::thread::scope(|scope| {
+            let claimants: Vec<_> = (0..8).map(|_| scope.spawn(|| attempt.claim(&supervisor()).expect("writable"))).collect();
+            claimants.into_iter().filter_map(|claimant| claimant.join().expect("no panic")).collect()
         });
-        assert_eq!(winners, 1);
+        assert_eq!(won.len(), 1);
+    }
+
+    #[test]
+    fn records_that_cannot_be_read_do_not_hide_how_an_attempt_stands() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let attempt = Attempt::at(folder.path().to_owned());
+        let held = attempt.claim(&supervisor()).expect("writable").expect("nobody was first");
+        std::fs::write(attempt.path("status.json"), "{\"state\":").expect("writable");
+        std::fs::write(attempt.path("exit.json"), "").expect("writable");
+        assert!(matches!(attempt.find().expect("readable"), Finding::Alive(JobState::Submitted { .. })));
+        drop(held);
+        assert_eq!(attempt.find().expect("readable"), Finding::Abandoned { claim: Some(supervisor()), damaged: Some("exit.json") });
+        std::fs::write(attempt.path("claim"), "{}").expect("writable");
+        assert_eq!(attempt.find().expect("readable"), Finding::Abandoned { claim: None, damaged: Some("claim") });
+    }
+
+    #[test]
+    fn an_outcome_stands_before_the_supervisor_is_gone_but_is_told_after_its_last_acts() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let attempt = Attempt::at(folder.path().to_owned());
+        let held = attempt.claim(&supervisor()).expect("writable").expect("nobody was first");
+        let outcome = Outcome {
+            ending: crate::job::Ending::Exited,
+            exit_code: Some(0),
+            started_at: None,
+            ended_at: jiff::Timestamp::UNIX_EPOCH,
+            detail: None,
+        };
+        attempt.write_outcome(&outcome).expect("writable");
+        assert!(matches!(attempt.find().expect("readable"), Finding::Alive(_)));
+        attempt.mark_closed();
+        assert_eq!(attempt.find().expect("readable"), Finding::Ended(outcome));
+        drop(held);
     }
 }

@@ -7,6 +7,7 @@ pub mod attempt;
 mod error;
 mod id;
 mod record;
+pub mod remains;
 mod spec;
 mod state;
 pub mod store;

@@ -5,7 +5,8 @@ use std::io::{Read, Seek};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use super::{platform, shell, stop};
+use super::platform::{self, Signal};
+use super::{shell, stop};
 
 /// A program could not be run, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +48,7 @@ pub enum Error {
 
 /// Returns "exited with status 2" or "was killed by signal 9".
 pub fn ending(status: ExitStatus) -> String {
-    #[cfg(unix)]
-    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+    if let Some(signal) = platform::ending_signal(status) {
         return format!("was killed by signal {signal}");
     }
     format!("exited with status {}", status.code().unwrap_or(-1))
@@ -94,9 +94,7 @@ fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> 
     let clones = stdout.try_clone().and_then(|out| Ok((out, stderr.try_clone()?)));
     let (out, err) = clones.map_err(|source| Error::Start { program: command_name(command), source })?;
     // A group of its own: what the program starts in turn ends with it, and Ctrl-C is ours to hand on.
-    #[cfg(unix)]
-    std::os::unix::process::CommandExt::process_group(command, 0);
-    let mut child = command
+    let mut child = platform::own_group(command)
         .stdin(input.map_or_else(Stdio::null, Stdio::from))
         .stdout(Stdio::from(out))
         .stderr(Stdio::from(err))
@@ -131,17 +129,14 @@ fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> 
 
 /// Ends a program and what it started: as Ctrl-C would, and for good after two seconds.
 fn end(child: &mut Child) {
-    #[cfg(unix)]
     let group = i32::try_from(child.id()).unwrap_or(0);
-    #[cfg(unix)]
-    platform::signal_group(group, rustix::process::Signal::INT);
+    platform::signal_group(group, Signal::Interrupt);
     let deadline = Instant::now() + Duration::from_secs(2);
     while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
     // The group keeps its number as long as anybody is in it, and the child is not reaped by anybody else.
-    #[cfg(unix)]
-    platform::signal_group(group, rustix::process::Signal::KILL);
+    platform::signal_group(group, Signal::Kill);
     let _ = child.kill();
     let _ = child.wait();
 }

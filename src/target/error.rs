@@ -35,6 +35,12 @@ pub enum Error {
         /// What it said.
         said: String,
     },
+    /// Somebody concluded that the attempt had never been started, and made sure of it.
+    #[error("another command gave `{id}` up before it was started")]
+    GivenUp {
+        /// The job.
+        id: String,
+    },
     /// A job did not end although it was killed.
     #[error("`{id}` did not end within {} of being cancelled", Span(*waited))]
     Unkillable {
@@ -57,6 +63,7 @@ impl Hints for Error {
             Self::Unkillable { .. } => {
                 vec!["a process in uninterruptible sleep (a hanging network disk, say) ends when its call returns".to_owned()]
             }
+            Self::GivenUp { .. } => vec!["submit it again".to_owned()],
             Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
         }
     }

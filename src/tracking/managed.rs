@@ -7,20 +7,19 @@
 //! ```
 
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Connection, Error};
 use crate::support::dirs::Dirs;
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
+use crate::support::platform::{self, Signal};
 use crate::support::uv::Uv;
-use crate::support::{clock, command, platform};
+use crate::support::{clock, command};
 
 /// The version that is installed: one that resolved, since the newest may not.
 pub const VERSION: &str = "3.17.2";
@@ -220,7 +219,7 @@ impl Managed {
                 outer
             }
             Err(_) => {
-                command.process_group(0);
+                platform::own_group(&mut command);
                 command
             }
         };
@@ -252,10 +251,10 @@ impl Managed {
 /// Ends a process group: TERM, a grace, KILL; the group, since a killed parent leaves its worker serving.
 fn end(group: i32, grace: Duration) {
     let begun = Instant::now();
-    platform::signal_group(group, Signal::TERM);
+    platform::signal_group(group, Signal::Term);
     while !platform::session_members(group).is_empty() {
         if begun.elapsed() > grace {
-            platform::signal_group(group, Signal::KILL);
+            platform::signal_group(group, Signal::Kill);
         }
         if begun.elapsed() > grace + Duration::from_secs(5) {
             return;

@@ -52,7 +52,6 @@ pub(crate) fn run(_arguments: &Arguments, world: &World, printer: &Printer) -> R
     let writable = std::fs::create_dir_all(folder).and_then(|()| tempfile::tempfile_in(folder));
     let memory = match platform::memory_limit() {
         platform::MemoryLimit::Unavailable { reason } => Err(reason),
-        #[cfg(target_os = "linux")]
         platform::MemoryLimit::CgroupV1(path) | platform::MemoryLimit::CgroupV2(path) => Ok(path.display().to_string()),
     };
     let server = match (managed.running(), managed.is_installed()) {

@@ -1,55 +1,76 @@
-//! What differs between systems: process identity, sessions, parent-death signals, limits. The one module with Linux-only calls.
+//! What differs between systems: process identity, sessions, signals, limits. The one module with calls that only some systems have.
 //!
-//! On other systems the questions have honest answers ("not known", "not supported"), so that the client builds there.
+//! ```text
+//! linux    `/proc`, parent-death signals, orphans, affinity, cgroups      other    "not known", "not supported"
+//! unix     signals, sessions, users, what a file is                       foreign  the same, for systems that are not Unix
+//! ```
+//!
+//! Jobs run on Linux. The client builds elsewhere too: there the questions have honest answers ("not known", "not supported").
+//! `--cfg sendoff_portable="macos"` and `="windows"` choose the other halves on Linux, so that their use is checked without those systems.
 
-#[cfg(target_os = "linux")]
+#[cfg(not(all(unix, not(sendoff_portable = "windows"))))]
+mod foreign;
+#[cfg(all(target_os = "linux", not(any(sendoff_portable = "macos", sendoff_portable = "windows"))))]
 mod linux;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(any(sendoff_portable = "macos", sendoff_portable = "windows")))))]
 mod other;
+#[cfg(all(unix, not(sendoff_portable = "windows")))]
+mod unix;
 
-#[cfg(target_os = "linux")]
+use std::path::PathBuf;
+
+#[cfg(not(all(unix, not(sendoff_portable = "windows"))))]
+pub use foreign::*;
+#[cfg(all(target_os = "linux", not(any(sendoff_portable = "macos", sendoff_portable = "windows"))))]
 pub use linux::*;
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(any(sendoff_portable = "macos", sendoff_portable = "windows")))))]
 pub use other::*;
+#[cfg(all(unix, not(sendoff_portable = "windows")))]
+pub use unix::*;
 
-use rustix::process::{Pid, Signal};
-
-/// Ends this process as SIGKILL would: nothing of ours runs after it.
-pub fn kill_self() -> ! {
-    let _ = rustix::process::kill_process(rustix::process::getpid(), Signal::KILL);
-    loop {
-        std::thread::sleep(std::time::Duration::from_secs(1));
-    }
+/// A process as the system shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Its id.
+    pub pid: i32,
+    /// Its parent's id.
+    pub parent: i32,
+    /// Its process group.
+    pub group: i32,
+    /// Its session.
+    pub session: i32,
+    /// When it started, in clock ticks since boot: with the pid, an identity that is not reused.
+    pub started: u64,
+    /// Whether it has ended and only waits for its parent to notice.
+    pub zombie: bool,
 }
 
-/// Sends a signal to one process; a process that is gone is fine.
-pub fn signal_process(pid: i32, signal: Signal) {
-    if let Some(pid) = Pid::from_raw(pid).filter(|_| pid > 1) {
-        let _ = rustix::process::kill_process(pid, signal);
-    }
+/// The signals that we send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// Asks to end as Ctrl-C does.
+    Interrupt,
+    /// Asks to end.
+    Term,
+    /// Ends.
+    Kill,
 }
 
-/// Sends a signal to a process group; a group that is gone is fine.
-pub fn signal_group(group: i32, signal: Signal) {
-    if let Some(group) = Pid::from_raw(group).filter(|_| group > 1) {
-        let _ = rustix::process::kill_process_group(group, signal);
-    }
+/// How this machine lets us limit the memory of a job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MemoryLimit {
+    /// A cgroup v2 folder in which we may create groups with the memory controller.
+    CgroupV2(PathBuf),
+    /// A cgroup v1 memory hierarchy in which we may create groups.
+    CgroupV1(PathBuf),
+    /// There is no way.
+    Unavailable {
+        /// Why, for the plan's message.
+        reason: String,
+    },
 }
 
-/// Makes this process the leader of a new session, cut off from any terminal.
-pub fn new_session() {
-    let _ = rustix::process::setsid();
-}
-
-/// Returns the name of this machine.
-pub fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Returns the user's name as the environment or the system knows it.
-pub fn user_name() -> String {
-    ["USER", "LOGNAME", "USERNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
-        .unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))
+/// Returns this process's id.
+pub fn own_pid() -> i32 {
+    i32::try_from(std::process::id()).expect("process ids are small")
 }

@@ -1,28 +1,9 @@
-//! Systems on which jobs are submitted but not run by us: every answer is "not known".
+//! Systems on which jobs are submitted but not run by us: every answer is "not known" or "not supported".
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-/// A process; never known here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Process {
-    /// Its id.
-    pub pid: i32,
-    /// Its parent's id.
-    pub parent: i32,
-    /// Its process group.
-    pub group: i32,
-    /// Its session.
-    pub session: i32,
-    /// When it started.
-    pub started: u64,
-    /// Whether it has ended.
-    pub zombie: bool,
-}
-
-/// Returns `None`.
-pub fn process(_pid: i32) -> Option<Process> {
-    None
-}
+use super::{MemoryLimit, Process};
 
 /// Returns `None`.
 pub fn start_time(_pid: i32) -> Option<u64> {
@@ -39,6 +20,24 @@ pub fn session_members(_session: i32) -> Vec<Process> {
     Vec::new()
 }
 
+/// Returns nothing.
+pub fn descendants(_ancestor: i32, _spared: impl Fn(&Process) -> bool) -> Vec<Process> {
+    Vec::new()
+}
+
+/// Returns nothing.
+pub fn processes_with(_name: &str, _value: &Path) -> Vec<Process> {
+    Vec::new()
+}
+
+/// Returns `None`.
+pub fn variable(_pid: i32, _name: &str) -> Option<OsString> {
+    None
+}
+
+/// Does nothing: orphans go where the system sends them.
+pub fn adopt_orphans() {}
+
 /// Returns `true`: the pipe from the supervisor is the only tie here.
 pub fn die_with_parent(_parent: i32) -> bool {
     true
@@ -52,16 +51,6 @@ pub fn limit_cpus(_count: u32) -> std::io::Result<()> {
 /// Returns the standard library's answer.
 pub fn cpu_count() -> u32 {
     std::thread::available_parallelism().map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
-}
-
-/// How this machine lets us limit the memory of a job.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum MemoryLimit {
-    /// There is no way.
-    Unavailable {
-        /// Why.
-        reason: String,
-    },
 }
 
 /// Says that there is no way.
@@ -79,9 +68,24 @@ impl MemoryGroup {
         Ok(None)
     }
 
+    /// Returns a group; nothing is known of it.
+    pub fn at(_folder: PathBuf) -> Self {
+        Self
+    }
+
+    /// Returns an empty path.
+    pub fn folder(&self) -> &Path {
+        Path::new("")
+    }
+
     /// Returns an empty path.
     pub fn join_file(&self) -> PathBuf {
         PathBuf::new()
+    }
+
+    /// Returns nothing.
+    pub fn members(&self) -> Vec<i32> {
+        Vec::new()
     }
 
     /// Returns `None`.

@@ -1,25 +1,32 @@
 //! This machine: a supervisor of ours per job, detached from the terminal, and the bootstrap as its child.
 
 mod bootstrap;
+mod child;
+mod outcome;
+mod outputs;
 mod queue;
 mod shim;
 mod supervise;
+mod turn;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
 use super::{Capabilities, Error, JobRef, Presence, Target};
 use crate::job::attempt::{Attempt, Finding};
-use crate::job::{Ending, JobSpec, JobState, Launch, Outcome};
+use crate::job::{Ending, JobSpec, JobState, Launch, Outcome, remains};
 use crate::support::fs::{self, Context};
 use crate::support::{clock, fault, platform};
 
 pub use shim::{Shim, enter};
 pub use supervise::{Closing, supervise};
+
+/// How long a supervisor may take to claim its attempt. On a machine that is that slow nothing else works either.
+const CLAIM_LIMIT: Duration = Duration::from_secs(30);
 
 /// The local target.
 #[derive(Debug, Clone)]
@@ -51,23 +58,47 @@ impl Local {
                     return self.presence(job);
                 }
             }
-            Finding::Abandoned(claim) => {
-                let detail = if attempt.end_remains(&claim) {
-                    "its supervisor died; nothing of it is left running"
-                } else {
+            Finding::Abandoned { claim, damaged } => {
+                if !attempt.end_remains(claim.as_ref()) {
                     return Ok(Presence::Present(JobState::Unknown { word: "unsupervised".to_owned() }));
+                }
+                let detail = match damaged {
+                    None => "its supervisor died; nothing of it is left running".to_owned(),
+                    Some(name) => {
+                        let path = attempt.path(name);
+                        // What is left of it may tell a person more than it tells us.
+                        let aside = attempt.path(&format!("{name}.damaged"));
+                        std::fs::copy(&path, &aside).context("copy", &path)?;
+                        format!("its record `{}` cannot be read; nothing of it is left running", path.display())
+                    }
                 };
-                let outcome = Outcome {
-                    ending: Ending::Lost,
-                    exit_code: None,
-                    started_at: None,
-                    ended_at: clock::now(),
-                    detail: Some(detail.to_owned()),
-                };
+                let outcome =
+                    Outcome { ending: Ending::Lost, exit_code: None, started_at: None, ended_at: clock::now(), detail: Some(detail) };
                 attempt.write_outcome(&outcome)?;
                 Presence::Present(JobState::Lost(outcome))
             }
         })
+    }
+
+    /// Waits until a supervisor that was started has claimed its attempt.
+    async fn claimed(attempt: &Attempt, spec: &JobSpec, child: &mut Child) -> Result<(), Error> {
+        let id = || spec.id.to_string();
+        let deadline = Instant::now() + CLAIM_LIMIT;
+        let mut pause = Duration::from_micros(500);
+        loop {
+            match attempt.find()? {
+                Finding::Unclaimed => {}
+                Finding::Tombstoned => return Err(Error::GivenUp { id: id() }),
+                Finding::Alive(_) | Finding::Ended(_) | Finding::Abandoned { .. } => return Ok(()),
+            }
+            let ended = child.try_wait().map_err(|source| Error::Start { id: id(), source })?.is_some();
+            if (ended || Instant::now() > deadline) && attempt.bury()? {
+                let said = std::fs::read_to_string(attempt.path("supervisor.log")).unwrap_or_default();
+                return Err(Error::Stillborn { id: id(), said: said.trim().to_owned() });
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_millis(10));
+        }
     }
 }
 
@@ -77,8 +108,7 @@ impl Target for Local {
         Capabilities {
             memory_refusal: match platform::memory_limit() {
                 platform::MemoryLimit::Unavailable { reason } => Some(reason),
-                #[cfg(target_os = "linux")]
-                _ => None,
+                platform::MemoryLimit::CgroupV1(_) | platform::MemoryLimit::CgroupV2(_) => None,
             },
             cpus: platform::cpu_count(),
             gpus: u32::try_from(platform::gpu_devices().len()).unwrap_or(0),
@@ -107,12 +137,14 @@ impl Target for Local {
     async fn submit(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error> {
         let attempt = Attempt::new(&self.data, &spec.id, spec.attempt);
         let start = |source| Error::Start { id: spec.id.to_string(), source };
-        let talk = attempt.path("supervisor.log");
-        let said = fs::append(&talk)?;
+        let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
+        let said = fs::append(attempt.path("supervisor.log"))?;
         let program = std::env::current_exe().map_err(start)?;
         let mut child = Command::new(program)
             .arg("supervise")
-            .arg(attempt.folder())
+            .arg(&folder)
+            // A job of its own, also when it is submitted from inside another one.
+            .env(remains::OWNER, &folder)
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -125,21 +157,13 @@ impl Target for Local {
         let _ = pipe.write_all(&message);
         drop(pipe);
         fault::point("submit.handed-over");
-        let deadline = Instant::now() + Duration::from_secs(30);
-        let mut pause = Duration::from_micros(500);
-        loop {
-            if !matches!(attempt.find()?, Finding::Unclaimed) {
-                break;
-            }
-            let ended = child.try_wait().map_err(start)?.is_some();
-            if (ended || Instant::now() > deadline) && matches!(attempt.find()?, Finding::Unclaimed) && attempt.bury()? {
-                let _ = child.kill();
-                let _ = child.wait();
-                let said = std::fs::read_to_string(&talk).unwrap_or_default();
-                return Err(Error::Stillborn { id: spec.id.to_string(), said: said.trim().to_owned() });
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(10));
+        if let Err(error) = Self::claimed(&attempt, spec, &mut child).await {
+            // Whatever the error was: the caller hears that nothing runs.
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = attempt.bury();
+            attempt.end_remains(None);
+            return Err(error);
         }
         // Its parent reaps it while this process lives, so that an ended supervisor is no zombie.
         std::thread::spawn(move || child.wait());
@@ -156,7 +180,7 @@ impl Target for Local {
 
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {
         let attempt = self.attempt(job);
-        let own = attempt.spec()?.map_or(Duration::from_secs(30), |spec| spec.grace);
+        let own = attempt.spec().ok().flatten().map_or(Duration::from_secs(30), |spec| spec.grace);
         let grace = at_most.map_or(own, |limit| limit.min(own));
         let limit = grace + Duration::from_secs(30);
         let begun = Instant::now();
@@ -187,38 +211,6 @@ impl Target for Local {
     }
 
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
-        let from = self.attempt(job).path("collected");
-        let mut files = Vec::new();
-        for entry in walkdir::WalkDir::new(&from).min_depth(1).sort_by_file_name().into_iter().flatten() {
-            let relative = entry.path().strip_prefix(&from).expect("a walk stays below its root").to_owned();
-            files.push((entry.file_type(), relative));
-        }
-        if let Some((_, taken)) = files.iter().find(|(kind, relative)| !kind.is_dir() && into.join(relative).symlink_metadata().is_ok()) {
-            return Err(Error::InTheWay(into.join(taken).display().to_string()));
-        }
-        let mut count = 0;
-        for (kind, relative) in &files {
-            let (source, goal) = (from.join(relative), into.join(relative));
-            if kind.is_dir() {
-                fs::create_dir_all(&goal)?;
-                continue;
-            }
-            if let Some(parent) = goal.parent() {
-                fs::create_dir_all(parent)?;
-            }
-            std::fs::copy(&source, &goal).context("copy", &source)?;
-            count += 1;
-        }
-        let log = self.log(job);
-        if log.exists() {
-            fs::create_dir_all(into)?;
-            let goal = into.join("log.txt");
-            if goal.exists() {
-                return Err(Error::InTheWay(goal.display().to_string()));
-            }
-            std::fs::copy(&log, &goal).context("copy", &log)?;
-            count += 1;
-        }
-        Ok(count)
+        outputs::copy(&self.attempt(job), into)
     }
 }

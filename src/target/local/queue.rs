@@ -32,13 +32,16 @@ impl Ticket {
         Ok(living(&self.folder)?.into_iter().filter(|number| *number < self.number).count())
     }
 
-    /// Leases `count` of the devices, if that many are free, until this ticket is dropped.
+    /// Leases `count` of the devices until this ticket is dropped, if that many are free and nobody before it still waits for some.
     pub(super) fn lease(&self, devices: &[u32], count: usize) -> Result<Option<Vec<u32>>, fs::Error> {
         let _gate = Lock::exclusive(&self.folder.join("gate"))?;
         let mut taken = Vec::new();
         for number in living(&self.folder)?.into_iter().filter(|number| *number != self.number) {
             let path = ticket(&self.folder, number);
             let text = std::fs::read_to_string(&path).context("read", &path)?;
+            if text.is_empty() && number < self.number {
+                return Ok(None);
+            }
             taken.extend(text.split(',').filter_map(|device| device.trim().parse::<u32>().ok()));
         }
         let free: Vec<u32> = devices.iter().copied().filter(|device| !taken.contains(device)).take(count).collect();
@@ -102,5 +105,16 @@ mod tests {
         assert_eq!(second.lease(&[0, 1, 2], 2).expect("writable"), None);
         drop(first);
         assert_eq!(second.lease(&[0, 1, 2], 2).expect("writable"), Some(vec![0, 1]));
+    }
+
+    #[test]
+    fn who_asks_for_few_devices_does_not_pass_who_waits_for_many() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let [first, second, third] = [(); 3].map(|()| Ticket::take(folder.path()).expect("writable"));
+        assert_eq!(first.lease(&[0, 1], 1).expect("writable"), Some(vec![0]));
+        assert_eq!(second.lease(&[0, 1], 2).expect("writable"), None);
+        assert_eq!(third.lease(&[0, 1], 1).expect("writable"), None);
+        drop(first);
+        assert_eq!(second.lease(&[0, 1], 2).expect("writable"), Some(vec![0, 1]));
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! These calls must be made in the child itself; made here, in a program of our own that then replaces itself, they need no unsafe code.
 
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -26,6 +25,8 @@ pub fn enter(shim: &Shim) -> std::io::Error {
     if !platform::die_with_parent(shim.parent) {
         return std::io::Error::other("the supervisor is gone");
     }
+    // The bootstrap takes in, and so reaps, what the command orphans; when it is gone itself, the supervisor does.
+    platform::adopt_orphans();
     if let Some(file) = &shim.join
         && let Err(error) = std::fs::write(file, std::process::id().to_string())
     {
@@ -36,5 +37,5 @@ pub fn enter(shim: &Shim) -> std::io::Error {
     {
         return error;
     }
-    Command::new("/bin/sh").arg(&shim.script).exec()
+    platform::become_program(Command::new("/bin/sh").arg(&shim.script))
 }

@@ -1,0 +1,183 @@
+//! Decides how a job ended, from what was seen of it.
+
+use jiff::Timestamp;
+
+use crate::job::attempt::Attempt;
+use crate::job::{Ending, JobSpec, Outcome};
+use crate::support::words;
+
+/// Why a job is being ended by us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Somebody asked.
+    Cancelled,
+    /// It ran past its limit.
+    TimedOut,
+}
+
+/// How the bootstrap ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exit {
+    /// By itself.
+    Code(i32),
+    /// By a signal.
+    Signal(i32),
+}
+
+/// Everything that was seen of a job that has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Evidence {
+    /// How the bootstrap ended; `None` when that could not be learned.
+    pub(super) exit: Option<Exit>,
+    /// The command's code, as the bootstrap wrote it down.
+    pub(super) code: Option<i32>,
+    /// When the command started.
+    pub(super) started_at: Option<Timestamp>,
+    /// The step of the bootstrap that failed.
+    pub(super) failed_step: Option<String>,
+    /// The step that the bootstrap came to.
+    pub(super) last_step: Option<String>,
+    /// How many processes the kernel killed at the job's memory limit.
+    pub(super) kills: u64,
+    /// Why we ended it, if we did.
+    pub(super) stop: Option<Stop>,
+}
+
+impl Evidence {
+    /// Reads what the bootstrap wrote down.
+    pub(super) fn read(attempt: &Attempt, exit: Option<Exit>, stop: Option<Stop>, kills: u64) -> Self {
+        let read = |name: &str| std::fs::read_to_string(attempt.path(name)).ok().map(|text| text.trim().to_owned());
+        let started = std::fs::metadata(attempt.path("started")).and_then(|metadata| metadata.modified());
+        Self {
+            exit,
+            code: read("code").and_then(|code| code.parse().ok()),
+            started_at: started.ok().and_then(|time| Timestamp::try_from(time).ok()),
+            failed_step: read("failed-step").filter(|step| !step.is_empty()),
+            last_step: read("step").filter(|step| !step.is_empty()),
+            kills,
+            stop,
+        }
+    }
+}
+
+/// Says how a job ended. What we did comes first, then what the kernel did, then the command's own code.
+pub(super) fn decide(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Outcome {
+    let own_code = match seen.exit {
+        Some(Exit::Code(code)) => Some(code),
+        _ => None,
+    };
+    // The bootstrap ends with the command's code; its file may be missing on a full disk.
+    let code = seen.code.or_else(|| seen.started_at.and(own_code));
+    let mut outcome = Outcome { ending: Ending::Exited, exit_code: code, started_at: seen.started_at, ended_at, detail: None };
+    let broken = |outcome: &mut Outcome, detail: String| {
+        outcome.ending = Ending::Broken;
+        outcome.exit_code = None;
+        outcome.detail = Some(detail);
+    };
+    match (seen.stop, &seen.failed_step, seen.exit) {
+        (Some(Stop::Cancelled), ..) => outcome.ending = Ending::Cancelled,
+        (Some(Stop::TimedOut), ..) => {
+            outcome.ending = Ending::TimedOut;
+            outcome.detail = spec.max_duration.map(|limit| format!("it ran past its `max_duration` of {}", words::Span(limit)));
+        }
+        (None, Some(step), _) if step == "preflight" => {
+            outcome.ending = Ending::PreflightFailed;
+            outcome.exit_code = None;
+            outcome.detail = Some("the tracker cannot be used from the job; its log says why".to_owned());
+        }
+        (None, Some(step), _) => broken(&mut outcome, format!("the bootstrap failed in its step `{step}`; the log says why")),
+        (None, None, exit) => {
+            let killed = code == Some(137) || (code.is_none() && exit == Some(Exit::Signal(9)));
+            if seen.kills > 0 && killed {
+                outcome.ending = Ending::OutOfMemory;
+                outcome.exit_code = None;
+                outcome.detail = spec.memory.map(|limit| format!("it was killed at its memory limit of {}", words::Size(limit)));
+            } else if let (None, Some(Exit::Signal(signal))) = (code, exit) {
+                let step = seen.last_step.as_deref().unwrap_or("start");
+                broken(&mut outcome, format!("its bootstrap was killed by signal {signal} in the step `{step}`"));
+            } else if seen.started_at.is_none() && seen.code.is_none() {
+                let step = seen.last_step.as_deref().unwrap_or("start");
+                broken(&mut outcome, format!("the bootstrap ended in its step `{step}`, before the command started; the log says why"));
+            } else if seen.kills > 0 {
+                outcome.detail = Some("a child process was killed for want of memory".to_owned());
+            }
+        }
+    }
+    outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn ended(seen: &Evidence) -> (Ending, Option<i32>, Option<String>) {
+        let spec = JobSpec {
+            id: "the-job".parse().expect("a good id"),
+            attempt: 1,
+            digest: String::new(),
+            command: crate::job::Command::Shell(String::new()),
+            setup: None,
+            archive: "/".into(),
+            snapshot: String::new(),
+            leases: Vec::new(),
+            python: "/".into(),
+            variables: Vec::new(),
+            outputs: Vec::new(),
+            cpus: None,
+            memory: Some(64 << 20),
+            gpus: None,
+            max_duration: Some(Duration::from_secs(90)),
+            grace: Duration::ZERO,
+            queue: None,
+            preflight: false,
+        };
+        let outcome = decide(&spec, seen, Timestamp::UNIX_EPOCH);
+        (outcome.ending, outcome.exit_code, outcome.detail)
+    }
+
+    fn ran(code: i32) -> Evidence {
+        Evidence { exit: Some(Exit::Code(code)), code: Some(code), started_at: Some(Timestamp::UNIX_EPOCH), ..Evidence::default() }
+    }
+
+    #[test]
+    fn the_commands_code_is_the_jobs() {
+        for code in [0, 1, 137, 143, 241] {
+            assert_eq!(ended(&ran(code)), (Ending::Exited, Some(code), None));
+        }
+        // A full disk took the file; the bootstrap passed the code on.
+        assert_eq!(ended(&Evidence { code: None, ..ran(3) }), (Ending::Exited, Some(3), None));
+    }
+
+    #[test]
+    fn what_we_did_counts_whatever_the_command_returned() {
+        let cancelled = Evidence { stop: Some(Stop::Cancelled), ..ran(0) };
+        assert_eq!(ended(&cancelled), (Ending::Cancelled, Some(0), None));
+        let late = Evidence { stop: Some(Stop::TimedOut), kills: 1, ..ran(0) };
+        assert_eq!(ended(&late), (Ending::TimedOut, Some(0), Some("it ran past its `max_duration` of 1 m 30 s".to_owned())));
+    }
+
+    #[test]
+    fn only_a_main_process_that_was_killed_makes_a_job_end_for_want_of_memory() {
+        let reason = Some("it was killed at its memory limit of 64.0 MiB".to_owned());
+        assert_eq!(ended(&Evidence { kills: 1, ..ran(137) }), (Ending::OutOfMemory, None, reason));
+        let child = Some("a child process was killed for want of memory".to_owned());
+        assert_eq!(ended(&Evidence { kills: 2, ..ran(0) }), (Ending::Exited, Some(0), child));
+        assert_eq!(ended(&ran(137)), (Ending::Exited, Some(137), None));
+    }
+
+    #[test]
+    fn a_bootstrap_that_does_not_come_to_its_end_is_named_with_its_step() {
+        let step = |name: &str| Some(name.to_owned());
+        let unpack = Evidence { exit: Some(Exit::Code(1)), failed_step: step("unpack"), ..Evidence::default() };
+        assert_eq!(ended(&unpack), (Ending::Broken, None, Some("the bootstrap failed in its step `unpack`; the log says why".to_owned())));
+        let preflight = Evidence { failed_step: step("preflight"), ..unpack };
+        assert_eq!(ended(&preflight).0, Ending::PreflightFailed);
+        let killed = Evidence { exit: Some(Exit::Signal(9)), code: None, last_step: step("command"), ..ran(0) };
+        assert_eq!(ended(&killed), (Ending::Broken, None, Some("its bootstrap was killed by signal 9 in the step `command`".to_owned())));
+        let setup = Evidence { exit: Some(Exit::Code(0)), last_step: step("setup"), ..Evidence::default() };
+        let detail = "the bootstrap ended in its step `setup`, before the command started; the log says why";
+        assert_eq!(ended(&setup), (Ending::Broken, None, Some(detail.to_owned())));
+    }
+}

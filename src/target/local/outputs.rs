@@ -1,0 +1,106 @@
+//! What a job leaves: kept when it ends, and copied to where the user wants it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::job::attempt::Attempt;
+use crate::support::fs::{self, Context};
+use crate::support::platform;
+use crate::target::Error;
+
+/// Moves `./outputs` and `./logs` to what is kept, and removes the working directory once that is done.
+pub(super) fn keep(attempt: &Attempt) {
+    let work = attempt.path("work");
+    let moved = ["outputs", "logs"].iter().all(|name| {
+        let from = work.join(name);
+        // Not a link: what that leads to may be anybody's.
+        let is_folder = from.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        !is_folder || merge(&from, &attempt.path("collected").join(name)).is_ok()
+    });
+    // Kept where it is rather than lost.
+    if moved {
+        let _ = fs::remove_dir_all(&work);
+    }
+}
+
+/// Moves a folder's entries into another, which may be there already (an output of the same name); what is there stays.
+fn merge(from: &Path, into: &Path) -> std::io::Result<()> {
+    if into.symlink_metadata().is_err() {
+        if let Some(parent) = into.parent() {
+            std::fs::create_dir_all(parent)?;
+        }
+        return std::fs::rename(from, into);
+    }
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let goal = into.join(entry.file_name());
+        if goal.symlink_metadata().is_err() {
+            std::fs::rename(entry.path(), goal)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies what was kept, and the log as `log.txt`, into a folder; overwrites nothing and returns the number of files.
+///
+/// A link to a file becomes that file, since what it leads to may be removed with the job; any other link is kept as it is. Sockets and
+/// pipes are passed over.
+pub(super) fn copy(attempt: &Attempt, into: &Path) -> Result<usize, Error> {
+    let kept = attempt.path("collected");
+    let mut sources: Vec<(PathBuf, PathBuf)> = Vec::new();
+    for entry in walkdir::WalkDir::new(&kept).min_depth(1).sort_by_file_name().into_iter().flatten() {
+        let relative = entry.path().strip_prefix(&kept).expect("a walk stays below its root").to_owned();
+        sources.push((entry.into_path(), relative));
+    }
+    let log = attempt.path("log");
+    if log.exists() {
+        sources.push((log, "log.txt".into()));
+    }
+    let in_the_way = |(source, goal): &(PathBuf, PathBuf)| {
+        let goal = into.join(goal);
+        let both_folders = is_folder(source) && is_folder(&goal);
+        (goal.symlink_metadata().is_ok() && !both_folders).then_some(goal)
+    };
+    if let Some(taken) = sources.iter().find_map(in_the_way) {
+        return Err(Error::InTheWay(taken.display().to_string()));
+    }
+    fs::create_dir_all(into)?;
+    let mut count = 0;
+    for (source, relative) in &sources {
+        let goal = into.join(relative);
+        if is_folder(source) {
+            fs::create_dir_all(&goal)?;
+        } else if std::fs::metadata(source).is_ok_and(|metadata| metadata.is_file()) {
+            copy_file(source, &goal)?;
+            count += 1;
+        } else if let Ok(target) = std::fs::read_link(source) {
+            platform::link(&target, &goal).context("create", &goal)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+fn is_folder(path: &Path) -> bool {
+    path.symlink_metadata().is_ok_and(|metadata| metadata.is_dir())
+}
+
+fn copy_file(source: &Path, goal: &Path) -> Result<(), Error> {
+    let mut from = std::fs::File::open(source).context("read", source)?;
+    let mut to = match fs::create_new(goal) {
+        Err(error) if error.source.kind() == std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::InTheWay(goal.display().to_string()));
+        }
+        made => made?,
+    };
+    let copied = std::io::copy(&mut from, &mut to).and_then(|_| to.flush()).and_then(|()| from.metadata()).context("write", goal);
+    match copied {
+        Ok(metadata) => std::fs::set_permissions(goal, metadata.permissions()).context("write", goal)?,
+        Err(error) => {
+            // Half a file must not be taken for whole.
+            let _ = fs::remove_file(goal);
+            return Err(error.into());
+        }
+    }
+    Ok(())
+}
