@@ -1,6 +1,7 @@
 //! The real binary, in a world of its own.
 
 mod bad_input;
+mod check;
 mod exactly_once;
 mod interrupt;
 mod local;
