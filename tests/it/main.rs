@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod check;
+mod conformance;
 mod exactly_once;
 mod interrupt;
 mod kill_points;
