@@ -21,6 +21,7 @@
 //! [`tracking`], [`target`]) -> [`job`] -> [`support`]. Siblings of the domain do not import each other; `config` alone
 //! assembles the sections that the other domain folders own.
 
+pub mod auth;
 pub mod config;
 pub mod environment;
 pub mod job;

@@ -1,0 +1,31 @@
+//! Who we are to a service: credentials as they are configured, and tokens that renew themselves.
+//!
+//! [`Credentials`] is plain data that says where a token comes from. A [`Session`] turns it into the value of the `Authorization` header,
+//! asks its [`Provider`] for a new token before the old one ends, and does so once for however many requests wait.
+
+mod azure;
+mod credentials;
+mod databricks;
+mod error;
+mod local;
+mod session;
+mod token;
+
+use async_trait::async_trait;
+
+pub use azure::{AzureCli, AzureClient, AzureManagedIdentity, MANAGEMENT};
+pub use credentials::Credentials;
+pub use databricks::DatabricksOAuth;
+pub use error::Error;
+pub use session::Session;
+pub use token::{Scheme, Token};
+
+/// A source of tokens.
+///
+/// [`Provider::fetch`] asks the source anew each time; keeping and renewing tokens is the [`Session`]'s business. It changes nothing, may be
+/// called at any time, and takes at most about 30 seconds.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// Returns a token that is valid now.
+    async fn fetch(&self) -> Result<Token, Error>;
+}
