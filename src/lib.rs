@@ -25,6 +25,7 @@ pub mod auth;
 pub mod config;
 pub mod environment;
 pub mod job;
+pub mod relay;
 pub mod snapshot;
 pub mod submit;
 pub mod support;

@@ -80,7 +80,7 @@ enum Command {
     /// Print the address of a job's MLflow run
     Open(commands::jobs::One),
     /// Forget a job that has ended, with its log and outputs
-    Delete(commands::jobs::Delete),
+    Delete(commands::jobs::One),
     /// Show a job's metrics: last value, extremes and course
     Metrics(commands::metrics::Arguments),
     /// See what a snapshot is made of
@@ -104,6 +104,9 @@ enum Command {
         /// The attempt's folder
         folder: PathBuf,
     },
+    /// Runs a tracking relay (called by the supervisor)
+    #[command(hide = true)]
+    Relay,
     /// Becomes a job's bootstrap (called by the supervisor)
     #[command(hide = true)]
     Enter(commands::internal::Enter),
@@ -175,6 +178,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
     match &command {
         Command::Supervise { folder } => return commands::internal::supervise(folder),
         Command::Enter(enter) => return commands::internal::enter(enter),
+        Command::Relay => return commands::internal::relay(),
         _ => {}
     }
     if let Command::Completions(arguments) = command {
@@ -205,7 +209,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Gc(arguments) => commands::gc::run(&arguments, &world, printer),
             Command::Doctor(arguments) => commands::doctor::run(&arguments, &world, printer),
             Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,
-            Command::Completions(_) | Command::Supervise { .. } | Command::Enter(_) => Ok(Exit::Success),
+            Command::Completions(_) | Command::Supervise { .. } | Command::Relay | Command::Enter(_) => Ok(Exit::Success),
         }
     });
     // Threads that are still at work, or wait for somebody to type, do not hold up the end.

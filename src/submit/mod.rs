@@ -4,7 +4,6 @@
 //! load -> check -> plan -> [snapshot | environment | tracking] -> MLflow run -> submit -> watch
 //! ```
 
-mod artifacts;
 mod closing;
 mod describe;
 mod digest;

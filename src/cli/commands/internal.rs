@@ -30,6 +30,12 @@ pub(crate) fn supervise(folder: &Path) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+pub(crate) fn relay() -> Result<Exit, Failure> {
+    http::install_tls();
+    sendoff::relay::run().map_err(|error| Failure::Command(error.into()))?;
+    Ok(Exit::Success)
+}
+
 pub(crate) fn enter(arguments: &Enter) -> Result<Exit, Failure> {
     let shim =
         local::Shim { parent: arguments.parent, cpus: arguments.cpus, join: arguments.join.clone(), script: arguments.script.clone() };

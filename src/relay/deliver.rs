@@ -1,0 +1,462 @@
+//! Delivers what was spooled: in order per MLflow run, at least once on the wire, exactly once in the history.
+//!
+//! ```text
+//! window of records -> note that they are about to be sent -> merged calls, one after the other -> note that they are delivered
+//! ```
+//!
+//! A call whose outcome is not known (its answer was lost, or the process that sent it died) is settled by reading: the history of its
+//! metrics, or the run's inputs, and only what is missing is sent. Everything else that is spooled may be sent twice without harm.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, StatusCode};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::batch::{Sending, What, plan};
+use super::record::{Call, Entry, Record, Seq, Upload};
+use super::shared::{Shared, backoff};
+use super::upstream::{Answer, Cause, Trouble, of, stalled};
+use super::view::integer;
+use super::{Error, Pending};
+
+/// Records that are taken at a time.
+const WINDOW: usize = 2000;
+/// How long writes are gathered before they are sent, unless somebody waits for them.
+const GATHER: Duration = Duration::from_millis(50);
+
+/// How far a window has come, kept while the server is away in its middle.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    window: Vec<Record>,
+    done: BTreeSet<Seq>,
+    /// What the server may have although no answer said so.
+    suspect: BTreeSet<Seq>,
+    /// Up to here the process before this one may have sent.
+    inherited: Seq,
+}
+
+/// Why a window is not through.
+enum Stop {
+    /// The server is away; the same again later.
+    Trouble(Trouble),
+    /// Our own files.
+    Own(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self::Own(error)
+    }
+}
+
+/// What the server refused, as it is kept.
+#[derive(Serialize)]
+struct Refusal<'a> {
+    at: String,
+    path: &'a str,
+    body: Value,
+    status: u16,
+    answer: String,
+}
+
+impl Delivery {
+    /// Begins where the spool says that delivery stands.
+    pub(super) fn new(shared: &Shared) -> Self {
+        let inherited = shared.books(|books| books.spool.cursor().in_doubt);
+        Self { window: Vec::new(), done: BTreeSet::new(), suspect: BTreeSet::new(), inherited }
+    }
+
+    /// Delivers for as long as this process lives.
+    pub(super) async fn run(mut self, shared: &Shared) -> Error {
+        let mut tries = 0;
+        loop {
+            if shared.books(|books| books.spool.pending().records) == 0 {
+                shared.work.notified().await;
+                self.gather(shared).await;
+                continue;
+            }
+            match self.step(shared).await {
+                Ok(()) => tries = 0,
+                Err(Stop::Trouble(trouble)) => {
+                    shared.is_away(&trouble);
+                    tokio::time::sleep(trouble.retry_after.unwrap_or_else(|| backoff(tries))).await;
+                    tries += 1;
+                }
+                Err(Stop::Own(error)) if tries > 100 => return error,
+                // A full disk passes.
+                Err(Stop::Own(_)) => {
+                    tokio::time::sleep(backoff(tries)).await;
+                    tries += 1;
+                }
+            }
+        }
+    }
+
+    /// Waits a moment for more to come, unless somebody waits for what is there.
+    async fn gather(&self, shared: &Shared) {
+        let mut waiting = shared.waiting.subscribe();
+        tokio::select! {
+            () = tokio::time::sleep(GATHER) => {}
+            _ = waiting.wait_for(|count| *count > 0) => {}
+        }
+    }
+
+    /// Delivers everything within a time; returns what is left.
+    pub(super) async fn drain(&mut self, shared: &Shared, within: Duration) -> Pending {
+        let end = Instant::now() + within;
+        let mut tries = 0;
+        loop {
+            let pending = shared.books(|books| books.spool.pending());
+            let left = end.saturating_duration_since(Instant::now());
+            if pending.records == 0 || left.is_zero() {
+                return pending;
+            }
+            match tokio::time::timeout(left, self.step(shared)).await {
+                Ok(Ok(())) => tries = 0,
+                Ok(Err(stop)) => {
+                    if let Stop::Trouble(trouble) = &stop {
+                        shared.is_away(trouble);
+                        if trouble.cause == Cause::NoWayOut {
+                            return pending;
+                        }
+                    }
+                    let left = end.saturating_duration_since(Instant::now());
+                    tokio::time::sleep(backoff(tries).min(left)).await;
+                    tries += 1;
+                }
+                Err(_) => {
+                    // What was under way may have arrived.
+                    self.suspect.extend(self.window.iter().map(|record| record.seq));
+                }
+            }
+        }
+    }
+
+    /// Delivers a window.
+    async fn step(&mut self, shared: &Shared) -> Result<(), Stop> {
+        if self.window.is_empty() {
+            self.window = shared.books(|books| books.spool.window(WINDOW))?;
+            let Some(last) = self.window.last() else {
+                // What waits cannot be read back; it is counted as damaged, and there is nothing to do for it.
+                return Err(Stop::Own(Error::InUse(shared.books(|books| books.spool.folder().display().to_string()))));
+            };
+            let through = last.seq;
+            shared.books(|books| books.spool.intend(through))?;
+        }
+        let rest: Vec<Record> = self.window.iter().filter(|record| !self.done.contains(&record.seq)).cloned().collect();
+        for sending in plan(&rest) {
+            self.send(shared, &sending).await?;
+            self.done.extend(&sending.members);
+            shared.is_there();
+        }
+        shared.books(|books| books.spool.delivered(&self.window))?;
+        let last = self.window.last().map_or(0, |record| record.seq);
+        self.window.clear();
+        self.done.clear();
+        self.suspect.retain(|seq| *seq > last);
+        shared.delivered.send_replace(last);
+        Ok(())
+    }
+
+    fn is_in_doubt(&self, sending: &Sending) -> bool {
+        sending.members.iter().any(|seq| *seq <= self.inherited || self.suspect.contains(seq))
+    }
+
+    async fn send(&mut self, shared: &Shared, sending: &Sending) -> Result<(), Stop> {
+        let in_doubt = self.is_in_doubt(sending);
+        let sent = match &sending.what {
+            What::Upload(upload) => return self.upload(shared, upload, sending).await,
+            What::Call(call) => self.call(shared, call, sending.members[0], in_doubt).await,
+        };
+        match sent {
+            Ok(answer) if answer.status.is_success() => Ok(()),
+            Ok(answer) => self.refused(shared, sending, &answer).await,
+            Err(stop) => Err(self.suspected(stop, &sending.members)),
+        }
+    }
+
+    fn suspected(&mut self, stop: Stop, members: &[Seq]) -> Stop {
+        if let Stop::Trouble(Trouble { in_doubt: true, .. }) = &stop {
+            self.suspect.extend(members);
+        }
+        stop
+    }
+
+    /// Sends a call, or what is missing of one whose outcome is not known.
+    async fn call(&self, shared: &Shared, call: &Call, first: Seq, in_doubt: bool) -> Result<Answer, Stop> {
+        let mut call = call.clone();
+        let nothing = || Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::from_static(b"{}") };
+        if in_doubt {
+            match call.act() {
+                "runs/log-metric" => {
+                    let missing = missing(shared, call.run_id(), &[Value::Object(call.body.clone())], first).await?;
+                    if missing.is_empty() {
+                        return Ok(nothing());
+                    }
+                }
+                "runs/log-batch" => {
+                    let metrics = call.body.get("metrics").and_then(Value::as_array).cloned().unwrap_or_default();
+                    let missing = missing(shared, call.run_id(), &metrics, first).await?;
+                    call.body.remove("metrics");
+                    if !missing.is_empty() {
+                        call.body.insert("metrics".into(), missing.into());
+                    } else if ["params", "tags"].iter().all(|name| call.body.get(*name).is_none()) {
+                        return Ok(nothing());
+                    }
+                }
+                "runs/log-inputs" => {
+                    let missing = missing_inputs(shared, &call).await?;
+                    if missing.is_empty() {
+                        return Ok(nothing());
+                    }
+                    call.body.insert("datasets".into(), missing.into());
+                }
+                _ => {}
+            }
+        }
+        let answer = post(shared, &call).await?;
+        if in_doubt && call.act() == "runs/delete-tag" && answer.status == StatusCode::NOT_FOUND {
+            return Ok(nothing());
+        }
+        checked(answer)
+    }
+
+    /// Sends the members of a refused batch one by one; keeps those that are refused again, or the one that was alone.
+    async fn refused(&mut self, shared: &Shared, sending: &Sending, answer: &Answer) -> Result<(), Stop> {
+        if let [only] = sending.members.as_slice() {
+            let What::Call(call) = &sending.what else { return Ok(()) };
+            return keep(shared, *only, &call.path, Value::Object(call.body.clone()), answer);
+        }
+        let members: Vec<Record> = self.window.iter().filter(|record| sending.members.contains(&record.seq)).cloned().collect();
+        // A server may have taken a part of the batch before it refused it.
+        self.suspect.extend(&sending.members);
+        for member in members {
+            if self.done.contains(&member.seq) {
+                continue;
+            }
+            let Entry::Call(call) = &member.entry else { continue };
+            let sent = self.call(shared, call, member.seq, true).await.map_err(|stop| self.suspected(stop, &[member.seq]))?;
+            if !sent.status.is_success() {
+                keep(shared, member.seq, &call.path, Value::Object(call.body.clone()), &sent)?;
+            }
+            self.done.insert(member.seq);
+        }
+        Ok(())
+    }
+
+    /// Sends an artifact from its file. It may take as long as it moves.
+    async fn upload(&mut self, shared: &Shared, upload: &Upload, sending: &Sending) -> Result<(), Stop> {
+        let path = shared.books(|books| books.spool.folder().join(&upload.blob));
+        // Without its bytes it was delivered by the process before this one, which died before it could say so.
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut headers = HeaderMap::new();
+        if let Some(kind) = upload.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok()) {
+            headers.insert(CONTENT_TYPE, kind);
+        }
+        headers.insert(reqwest::header::CONTENT_LENGTH, upload.size.into());
+        let moved = std::sync::Arc::new(std::sync::Mutex::new(Instant::now()));
+        let body = || {
+            let (path, moved) = (path.clone(), moved.clone());
+            let pieces = futures_util::stream::try_unfold(None, move |file: Option<tokio::fs::File>| {
+                let (path, moved) = (path.clone(), moved.clone());
+                async move {
+                    use tokio::io::AsyncReadExt;
+                    let mut file = match file {
+                        Some(file) => file,
+                        None => tokio::fs::File::open(&path).await?,
+                    };
+                    let mut piece = vec![0; 1 << 16];
+                    let count = file.read(&mut piece).await?;
+                    *moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Instant::now();
+                    piece.truncate(count);
+                    Ok::<_, std::io::Error>((count > 0).then(|| (Bytes::from(piece), Some(file))))
+                }
+            });
+            reqwest::Body::wrap_stream(pieces)
+        };
+        let request = shared.upstream.request(&Method::PUT, &upload.target, &headers, body, None);
+        tokio::pin!(request);
+        let limit = shared.upstream.stall() * 2;
+        let response = loop {
+            tokio::select! {
+                response = &mut request => break response.map_err(Stop::Trouble)?,
+                () = tokio::time::sleep(Duration::from_millis(500)) => {
+                    let still = moved.lock().unwrap_or_else(std::sync::PoisonError::into_inner).elapsed();
+                    if still > limit {
+                        return Err(Stop::Trouble(stalled()));
+                    }
+                }
+            }
+        };
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(|error| Stop::Trouble(of(&error)))?;
+        let answer = checked(Answer { status, headers, body })?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        let shown = json!({ "artifact": upload.target, "bytes": upload.size, "sha256": upload.digest });
+        keep(shared, sending.members[0], &upload.target, shown, &answer)
+    }
+}
+
+/// Tells the server's own refusals from the answers of something that stands in between.
+fn checked(answer: Answer) -> Result<Answer, Stop> {
+    if answer.status.is_success() || answer.error_code().is_some() || answer.status == StatusCode::PAYLOAD_TOO_LARGE {
+        // Credentials may be renewed, and rights be given, while the job goes on.
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+    }
+    let code = answer.status.as_u16();
+    let text = String::from_utf8_lossy(&answer.body).trim().chars().take(120).collect::<String>();
+    let cause = if code == 401 { Cause::Credentials } else { Cause::NotMlflow(code) };
+    let detail = if text.is_empty() || text.starts_with('<') { format!("it answers {code}") } else { format!("it answers {code}: {text}") };
+    Err(Stop::Trouble(Trouble { cause, detail, in_doubt: false, retry_after: None }))
+}
+
+fn keep(shared: &Shared, _seq: Seq, path: &str, body: Value, answer: &Answer) -> Result<(), Stop> {
+    let refusal = Refusal {
+        at: crate::support::clock::now().to_string(),
+        path,
+        body,
+        status: answer.status.as_u16(),
+        answer: String::from_utf8_lossy(&answer.body).trim().to_owned(),
+    };
+    Ok(shared.books(|books| books.spool.refuse(&refusal))?)
+}
+
+async fn post(shared: &Shared, call: &Call) -> Result<Answer, Stop> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let body = serde_json::to_vec(&call.body).expect("plain data of ours always serialises");
+    shared.upstream.call(&Method::POST, &call.path, &headers, body.into()).await.map_err(Stop::Trouble)
+}
+
+async fn get(shared: &Shared, path: &str, query: &[(&str, &str)]) -> Result<Value, Stop> {
+    let query = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    let target = format!("/api/2.0/mlflow/{path}?{query}");
+    let answer = shared.upstream.call(&Method::GET, &target, &HeaderMap::new(), Bytes::new()).await.map_err(Stop::Trouble)?;
+    let answer = checked(answer)?;
+    if answer.status.is_success() {
+        return Ok(answer.json().unwrap_or_default());
+    }
+    // A run that is gone has no history.
+    Ok(Value::Null)
+}
+
+/// What makes two values of one metric the same: time, step, value to the bit (infinities as the largest number, as MLflow's database has them).
+type Fingerprint = (i64, i64, u64);
+
+fn fingerprint(metric: &Value) -> Fingerprint {
+    let value = match &metric["value"] {
+        Value::String(text) => text.parse::<f64>().unwrap_or(f64::NAN),
+        other => other.as_f64().unwrap_or(f64::NAN),
+    };
+    let value = if value.is_nan() { f64::NAN } else { value.clamp(f64::MIN, f64::MAX) };
+    (integer(&metric["timestamp"]), integer(&metric["step"]), value.to_bits())
+}
+
+fn count(metrics: impl IntoIterator<Item = Fingerprint>) -> BTreeMap<Fingerprint, usize> {
+    metrics.into_iter().fold(BTreeMap::new(), |mut counts, fingerprint| {
+        *counts.entry(fingerprint).or_default() += 1;
+        counts
+    })
+}
+
+/// Returns those of the metrics that the server does not have: more of a value than it and everything before it account for.
+async fn missing(shared: &Shared, run_id: &str, metrics: &[Value], first: Seq) -> Result<Vec<Value>, Stop> {
+    let mut by_key: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for metric in metrics {
+        by_key.entry(metric["key"].as_str().unwrap_or_default()).or_default().push(metric);
+    }
+    let before = delivered_before(shared, run_id, &by_key, first)?;
+    let mut absent = Vec::new();
+    for (key, wanted) in by_key {
+        let mut there = count(history(shared, run_id, key).await?.iter().map(fingerprint));
+        for (fingerprint, number) in before.get(key).into_iter().flatten() {
+            if let Some(has) = there.get_mut(fingerprint) {
+                *has = has.saturating_sub(*number);
+            }
+        }
+        for metric in wanted {
+            match there.get_mut(&fingerprint(metric)) {
+                Some(has) if *has > 0 => *has -= 1,
+                _ => absent.push(metric.clone()),
+            }
+        }
+    }
+    Ok(absent)
+}
+
+/// Counts the equal values that were delivered before: a script may log the same value twice, and mean it.
+fn delivered_before(
+    shared: &Shared,
+    run_id: &str,
+    wanted: &BTreeMap<&str, Vec<&Value>>,
+    first: Seq,
+) -> Result<BTreeMap<String, BTreeMap<Fingerprint, usize>>, Stop> {
+    let wanted: BTreeMap<&str, BTreeSet<Fingerprint>> =
+        wanted.iter().map(|(key, metrics)| (*key, metrics.iter().map(|metric| fingerprint(metric)).collect())).collect();
+    let mut counts: BTreeMap<String, BTreeMap<Fingerprint, usize>> = BTreeMap::new();
+    let mut add = |metric: &Map<String, Value>| {
+        let Some(key) = metric.get("key").and_then(Value::as_str) else { return };
+        let own = fingerprint(&Value::Object(metric.clone()));
+        if wanted.get(key).is_some_and(|wanted| wanted.contains(&own)) {
+            *counts.entry(key.to_owned()).or_default().entry(own).or_default() += 1;
+        }
+    };
+    shared.books(|books| {
+        books.spool.before(first, |record| {
+            let Entry::Call(call) = &record.entry else { return };
+            if call.run_id() != run_id {
+                return;
+            }
+            match call.act() {
+                "runs/log-metric" => add(&call.body),
+                "runs/log-batch" => {
+                    call.body
+                        .get("metrics")
+                        .and_then(Value::as_array)
+                        .into_iter()
+                        .flatten()
+                        .filter_map(Value::as_object)
+                        .for_each(&mut add);
+                }
+                _ => {}
+            }
+        })
+    })?;
+    Ok(counts)
+}
+
+async fn history(shared: &Shared, run_id: &str, key: &str) -> Result<Vec<Value>, Stop> {
+    let (mut all, mut token) = (Vec::new(), String::new());
+    loop {
+        let mut query = vec![("run_id", run_id), ("metric_key", key), ("max_results", "25000")];
+        if !token.is_empty() {
+            query.push(("page_token", &token));
+        }
+        let answer = get(shared, "metrics/get-history", &query).await?;
+        all.extend(answer["metrics"].as_array().into_iter().flatten().cloned());
+        match answer["next_page_token"].as_str() {
+            Some(next) if !next.is_empty() => next.clone_into(&mut token),
+            _ => return Ok(all),
+        }
+    }
+}
+
+/// Returns those of a call's datasets that the run does not have, by name and digest.
+async fn missing_inputs(shared: &Shared, call: &Call) -> Result<Vec<Value>, Stop> {
+    let answer = get(shared, "runs/get", &[("run_id", call.run_id())]).await?;
+    let name = |dataset: &Value| (dataset["name"].clone(), dataset["digest"].clone());
+    let there: Vec<_> =
+        answer["run"]["inputs"]["dataset_inputs"].as_array().into_iter().flatten().map(|input| name(&input["dataset"])).collect();
+    let wanted = call.body.get("datasets").and_then(Value::as_array).cloned().unwrap_or_default();
+    Ok(wanted.into_iter().filter(|input| !there.contains(&name(&input["dataset"]))).collect())
+}
