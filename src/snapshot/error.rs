@@ -39,9 +39,6 @@ pub enum Error {
         #[source]
         source: ignore::Error,
     },
-    /// The tree could not be walked.
-    #[error("could not walk the source directory")]
-    Walk(#[source] ignore::Error),
     /// The archive could not be written.
     #[error("could not write the snapshot")]
     Zip(#[source] zip::result::ZipError),
@@ -74,7 +71,7 @@ impl Hints for Error {
                 ]
             }
             Self::File(error) => error.hints(),
-            Self::Pattern { .. } | Self::Walk(_) | Self::Zip(_) => Vec::new(),
+            Self::Pattern { .. } | Self::Zip(_) => Vec::new(),
         }
     }
 }

@@ -6,16 +6,23 @@
 
 mod archive;
 mod cache;
+mod entry;
 mod error;
 pub mod git;
+mod listing;
 mod manifest;
+mod rules;
 mod secrets;
-mod select;
 mod spec;
+mod stamp;
 mod store;
+mod walk;
+mod why;
 
 pub use error::{Error, Problem};
+pub use listing::{File, Listing, list};
 pub use manifest::{Change, Manifest, Mode};
-pub use select::{File, Listing, Why, list, why};
 pub use spec::{SnapshotId, Spec};
+pub use stamp::Stamp;
 pub use store::{Packed, Store};
+pub use why::{Why, why};

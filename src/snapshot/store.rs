@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{self, StatCache};
 use super::error::{Error, Problem};
+use super::listing::{File, Listing, list};
 use super::manifest::{Manifest, Mode};
-use super::select::{File, Listing, list};
 use super::{SnapshotId, Spec, archive};
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
@@ -46,27 +46,25 @@ impl Store {
     pub fn scan(&self, spec: &Spec, listing: &Listing) -> Result<Manifest, Error> {
         let root = spec.root.canonicalize().context("open", &spec.root)?;
         let path = cache::path_for(&self.cache, &root);
-        let known = StatCache::read(&path);
         let started = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-        let hashed: Vec<(&File, [u8; 32], bool)> = listing
+        let known = StatCache::read(&path).digests(&listing.files);
+        let manifest: Manifest = listing
             .files
             .par_iter()
-            .map(|file| match known.get(file) {
-                Some(digest) => Ok((file, digest, true)),
-                None => digest(&root, file)
-                    .map(|digest| (file, digest, false))
-                    .map_err(|error| Problem { path: file.path.clone(), reason: error.to_string() }),
+            .zip(&known)
+            .map_init(Vec::new, |buffer, (file, known)| {
+                let digest = known.map_or_else(|| digest(&root, file, buffer), Ok);
+                let unreadable = |error: std::io::Error| Problem { path: file.path.clone(), reason: error.to_string() };
+                Ok((file.path.clone(), file.mode, digest.map_err(unreadable)?))
             })
-            .collect::<Result<_, Problem>>()
-            .map_err(|problem| Error::Unpackable(vec![problem]))?;
-        if hashed.iter().any(|(_, _, cached)| !cached) {
-            let entries: Vec<(&File, [u8; 32])> = hashed.iter().map(|(file, digest, _)| (*file, *digest)).collect();
+            .collect::<Result<Vec<_>, Problem>>()
+            .map_err(|problem| Error::Unpackable(vec![problem]))?
+            .into_iter()
+            .collect();
+        if known.contains(&None) {
+            let digests = manifest.files().map(|(_, _, digest)| digest);
             // A cache that cannot be written costs time, nothing else.
-            let _ = StatCache::write(&path, i128::try_from(started).unwrap_or(0), &entries);
-        }
-        let mut manifest = Manifest::default();
-        for (file, digest, _) in hashed {
-            manifest.insert(file.path.clone(), file.mode, digest);
+            let _ = StatCache::write(&path, i64::try_from(started).unwrap_or(0), listing.files.iter().zip(digests));
         }
         Ok(manifest)
     }
@@ -140,17 +138,17 @@ impl Store {
     }
 }
 
-fn digest(root: &Path, file: &File) -> std::io::Result<[u8; 32]> {
+/// Returns the SHA-256 of a file's content, or of a link's target.
+fn digest(root: &Path, file: &File, buffer: &mut Vec<u8>) -> std::io::Result<[u8; 32]> {
     let path = root.join(&file.path);
     if file.mode == Mode::Link {
         return Ok(Sha256::digest(std::fs::read_link(path)?.as_os_str().as_encoded_bytes()).into());
     }
+    buffer.resize(1 << 18, 0);
     let mut input = std::fs::File::open(path)?;
     let mut hasher = Sha256::new();
-    let size = usize::try_from(file.size).unwrap_or(usize::MAX).clamp(1, 1 << 18);
-    let mut buffer = vec![0; size];
     loop {
-        match input.read(&mut buffer) {
+        match input.read(buffer) {
             Ok(0) => return Ok(hasher.finalize().into()),
             Ok(count) => hasher.update(&buffer[..count]),
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
@@ -162,6 +160,7 @@ fn digest(root: &Path, file: &File) -> std::io::Result<[u8; 32]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use std::process::Command;
 
     fn spec(root: &Path) -> Spec {
@@ -195,7 +194,7 @@ mod tests {
         let (tree, one, two) = (sample(), tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
         let (one, two) = (pack(tree.path(), one.path()), pack(tree.path(), two.path()));
         assert_eq!(one.id, two.id);
-        assert_eq!(std::fs::metadata(&one.path).map(|m| m.len()).ok(), std::fs::metadata(&two.path).map(|m| m.len()).ok());
+        assert!(std::fs::read(&one.path).expect("readable") == std::fs::read(&two.path).expect("readable"));
     }
 
     fn unpack(archive: &Path, id: &str, goal: &Path) -> std::process::Output {
@@ -222,5 +221,58 @@ mod tests {
         std::fs::write(&packed.path, bytes).expect("writable");
         assert!(!unpack(&packed.path, packed.id.as_str(), &goal.path().join("w")).status.success());
         assert!(!unpack(&packed.path, &"0".repeat(64), &goal.path().join("v")).status.success());
+    }
+
+    /// A file of a random tree: some deflate, some do not, some are too large to be deflated as a whole.
+    #[derive(Debug, Clone)]
+    enum Content {
+        Noise(usize),
+        Pattern(usize),
+        Link,
+    }
+
+    fn content() -> impl Strategy<Value = Content> {
+        prop_oneof![
+            4 => (0..70_000_usize).prop_map(Content::Noise),
+            4 => (0..70_000_usize).prop_map(Content::Pattern),
+            1 => (4_000_000..6_000_000_usize).prop_map(Content::Pattern),
+            1 => Just(Content::Link),
+        ]
+    }
+
+    fn write(path: &Path, content: &Content, executable: bool) {
+        std::fs::create_dir_all(path.parent().expect("it is below the root")).expect("writable");
+        let bytes = match content {
+            Content::Link => return std::os::unix::fs::symlink("nowhere yet", path).expect("writable"),
+            Content::Noise(size) => {
+                (0_u32..).flat_map(|number| <[u8; 32]>::from(Sha256::digest(number.to_le_bytes()))).take(*size).collect::<Vec<u8>>()
+            }
+            Content::Pattern(size) => (0_u32..).flat_map(u32::to_le_bytes).take(*size).collect(),
+        };
+        std::fs::write(path, bytes).expect("writable");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(if executable { 0o755 } else { 0o644 });
+        std::fs::set_permissions(path, mode).expect("writable");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
+        #[test]
+        fn any_tree_is_packed_and_unpacked_as_it_was(
+            files in proptest::collection::btree_map(r"[pq]/[a-c\\ \né#-]{1,5}[.]d|[a-c \n-]{1,4}[.]e", (content(), any::<bool>()), 1..9),
+        ) {
+            let (tree, cache, goal) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+            for (path, (content, executable)) in &files {
+                write(&tree.path().join(path), content, *executable);
+            }
+            let packed = pack(tree.path(), cache.path());
+            let manifest = Store::new(cache.path()).manifest(&packed.id).expect("it was stored");
+            prop_assert_eq!(manifest.files().map(|(path, ..)| path).collect::<Vec<_>>(), files.keys().collect::<Vec<_>>());
+            let output = unpack(&packed.path, packed.id.as_str(), &goal.path().join("w"));
+            prop_assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let (spec, store) = (spec(&goal.path().join("w")), Store::new(cache.path()));
+            let again = store.scan(&spec, &list(&spec).expect("packable")).expect("readable");
+            prop_assert_eq!(again, manifest);
+        }
     }
 }

@@ -27,6 +27,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         run: RunConfigArguments,
     },
+    /// Pack a snapshot as a submission would, and print where its zip is
+    Pack {
+        #[command(flatten)]
+        run: RunConfigArguments,
+    },
     /// Show how a job's snapshot differs from another's
     Diff {
         /// A job
@@ -56,6 +61,13 @@ struct Named {
 }
 
 #[derive(Serialize)]
+struct Archive {
+    id: String,
+    path: String,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
 struct Difference {
     path: String,
     change: &'static str,
@@ -82,6 +94,19 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
                 printer.json(&json::report("snapshot", Named { id, files: listing.files.len() }));
             } else {
                 printer.answer(&id);
+            }
+        }
+        Command::Pack { run } => {
+            let loaded = sendoff::config::load(&run.request(world))?;
+            let (spec, store) = (snapshot_spec(&loaded.run), Store::new(&world.dirs.cache));
+            let manifest = store.scan(&spec, &snapshot::list(&spec)?)?;
+            let (_, packed) = store.pack(&spec, manifest)?;
+            let path = packed.path.display().to_string();
+            if printer.is_json() {
+                printer.json(&json::report("snapshot-archive", Archive { id: packed.id.to_string(), path, bytes: packed.size }));
+            } else {
+                printer.answer(&path);
+                printer.say(&Size(packed.size).to_string());
             }
         }
         Command::Diff { job, other } => {
