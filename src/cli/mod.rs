@@ -80,7 +80,7 @@ enum Command {
     /// Print the address of a job's MLflow run
     Open(commands::jobs::One),
     /// Forget a job that has ended, with its log and outputs
-    Delete(commands::jobs::One),
+    Delete(commands::jobs::Delete),
     /// Show a job's metrics: last value, extremes and course
     Metrics(commands::metrics::Arguments),
     /// See what a snapshot is made of

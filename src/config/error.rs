@@ -1,10 +1,11 @@
 //! What can be wrong with a run config or settings.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::support::fs;
 use crate::support::hints::Hints;
-use crate::support::words::Count;
+use crate::support::words::{Count, all_of};
 use crate::support::yaml::Finding;
 
 /// A run config cannot be used.
@@ -26,8 +27,14 @@ pub enum Error {
     #[error("could not read `{}` as UTF-8 text", .0.display())]
     NotText(PathBuf),
     /// Everything that is wrong in the files.
-    #[error("found {} in the run config", Count(.0.len(), "problem"))]
+    #[error("found {} in {}", Count(.0.len(), "problem"), files(.0))]
     Findings(Vec<Finding>),
+}
+
+/// Names the files that findings stand in, each once.
+fn files(findings: &[Finding]) -> String {
+    let names: BTreeSet<String> = findings.iter().map(|finding| finding.place.source.name.display().to_string()).collect();
+    all_of(names)
 }
 
 impl Hints for Error {

@@ -184,7 +184,7 @@ impl Rows {
     fn environment(&mut self, section: Option<&environment::Section>) {
         let empty = environment::Section::default();
         let section = section.unwrap_or(&empty);
-        self.text("environment.python", section.python.as_ref(), "what the packages ask for, else the first Python 3.10 or newer");
+        self.parsed("environment.python", section.python.as_ref(), "what the packages ask for, else the first Python 3.10 or newer");
         let files = [
             ("environment.requirements_file", &section.requirements_file),
             ("environment.conda_file", &section.conda_file),
@@ -205,7 +205,7 @@ impl Rows {
 }
 
 /// Returns a text without the user and password of the addresses in it.
-fn without_credentials(text: &str) -> String {
+pub(super) fn without_credentials(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(start) = rest.find("://").map(|start| start + 3) {

@@ -1,22 +1,22 @@
 //! What only a look at local files can tell: is everything there that the run config names?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use super::{Entry, Input, PathKind, RunConfig, document};
-use crate::environment::PackageSource;
-use crate::support::yaml::{Context, Node};
+use super::PathKind;
+use super::document::{InputValue, RunConfig};
+use crate::support::yaml::{Context, Node, Place, Text};
 
 /// Returns the source directory: as written, else the nearest folder upward that contains the script and is not above the repository's root.
-pub(super) fn source_directory(folder: &Path, document: &document::RunConfig) -> PathBuf {
+pub(super) fn source_directory(folder: &Path, document: &RunConfig) -> PathBuf {
     if let Some(written) = &document.source_directory {
         let path = folder.join(&written.text);
         return path.canonicalize().unwrap_or(path);
     }
     let start = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    if let Some(script) = document.script.as_ref().map(|script| &script.text).filter(|script| Path::new(script).is_relative()) {
+    if let Some(script) = document.script.as_ref().filter(|script| stays_inside(&script.text)) {
         for candidate in start.ancestors() {
-            if candidate.join(script).exists() {
+            if candidate.join(&script.text).exists() {
                 return candidate.to_owned();
             }
             if candidate.join(".git").exists() {
@@ -27,78 +27,98 @@ pub(super) fn source_directory(folder: &Path, document: &document::RunConfig) ->
     start
 }
 
+fn stays_inside(path: &str) -> bool {
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+}
+
 /// Finds what is missing on disk.
-pub(super) fn inspect(root: &Node, run: Option<&RunConfig>, environment: &BTreeMap<String, String>, context: &Context) {
-    let Some(run) = run else { return };
-    let at = |path: &[&str]| path.iter().try_fold(root, |node, key| node.get(key)).map_or(&root.place, |node| &node.place);
-    let directory = &run.source_directory;
-    let home = environment.get("HOME").map(PathBuf::from);
+pub(super) fn inspect(
+    root: &Node,
+    document: &RunConfig,
+    folder: &Path,
+    directory: &Path,
+    environment: &BTreeMap<String, String>,
+    context: &Context,
+) {
+    let place = document.source_directory.as_ref().map_or(&root.place, |written| &written.place);
     if !directory.is_dir() {
+        let reason = format!("`{}` is not a folder", directory.display());
+        context.find(place, "the source directory is missing", reason, Some("the path is relative to this file".to_owned()));
+    } else if is_everything(directory, environment) {
         context.find(
-            at(&["source_directory"]),
-            "the source directory is missing",
-            format!("`{}` is not a folder", directory.display()),
-            None,
-        );
-        return;
-    }
-    if directory == Path::new("/") || home.is_some_and(|home| home.canonicalize().is_ok_and(|home| &home == directory)) {
-        context.find(
-            at(&["source_directory"]),
+            place,
             format!("`{}` cannot be the source directory", directory.display()),
             "everything in it would be sent",
-            Some("put the project into a folder of its own".to_owned()),
+            Some("put the project into a folder of its own, or name it with `source_directory:`".to_owned()),
         );
+    } else if let Some(script) = document.script.as_ref().filter(|script| stays_inside(&script.text)) {
+        inspect_script(script, directory, context);
     }
-    if let Entry::Script(script) | Entry::Notebook(script) = &run.entry {
-        let path = directory.join(script);
-        match path.canonicalize() {
-            Ok(real) if !real.starts_with(directory) => {
-                context.find(at(&["script"]), "`script` must lie inside the source directory", format!("it is `{}`", real.display()), None);
-            }
-            Ok(real) if !real.is_file() => context.find(at(&["script"]), "`script` is not a file", "a folder", None),
-            Ok(_) => {}
-            Err(_) => context.find(
-                at(&["script"]),
-                format!("the script `{script}` is missing"),
-                format!("looked in `{}`", directory.display()),
-                Some("the path is relative to `source_directory`".to_owned()),
-            ),
+    for (name, value) in document.inputs.iter().flat_map(|map| &map.entries) {
+        let InputValue::File(file) = value else { continue };
+        if let (Some(kind), Some(path)) = (&file.r#type, &file.path)
+            && !path.text.starts_with("target:")
+        {
+            inspect_input(&name.text, kind.value, &path.place, &folder.join(&path.text), context);
         }
     }
-    for (name, input) in &run.inputs {
-        if let Input::Local { kind, path } = input {
-            let place = at(&["inputs", name, "path"]);
-            let right = if *kind == PathKind::File { path.is_file() } else { path.is_dir() };
-            if !path.exists() {
-                context.find(
-                    place,
-                    format!("the input `{name}` is missing"),
-                    format!("`{}` does not exist", path.display()),
-                    Some("`target:/path` names what is on the target already".to_owned()),
-                );
-            } else if !right {
-                context.find(
-                    place,
-                    format!("the input `{name}` has another type"),
-                    format!("`{}` is {}", path.display(), if path.is_dir() { "a folder" } else { "a file" }),
-                    Some("use `uri_file` for files and `uri_folder` for folders".to_owned()),
-                );
-            }
+    let Some(section) = &document.environment else { return };
+    let files = [("requirements_file", &section.requirements_file), ("conda_file", &section.conda_file), ("pyproject", &section.pyproject)];
+    for (key, file) in files {
+        let Some(file) = file else { continue };
+        let path = folder.join(&file.text);
+        if !path.is_file() {
+            let found = if path.is_dir() { "is a folder" } else { "does not exist" };
+            context.find(
+                &file.place,
+                format!("the file of `environment.{key}` is missing"),
+                format!("`{}` {found}", path.display()),
+                Some("the path is relative to this file".to_owned()),
+            );
         }
     }
-    let (key, file) = match &run.environment.packages {
-        PackageSource::Pip(_) => return,
-        PackageSource::RequirementsFile(file) => ("requirements_file", file),
-        PackageSource::CondaFile(file) => ("conda_file", file),
-        PackageSource::Pyproject(file) => ("pyproject", file),
-    };
-    if !file.is_file() {
+}
+
+/// Returns whether a folder is `/` or the home folder.
+fn is_everything(directory: &Path, environment: &BTreeMap<String, String>) -> bool {
+    let home = environment.get("HOME").and_then(|home| Path::new(home).canonicalize().ok());
+    directory == Path::new("/") || home.is_some_and(|home| home == directory)
+}
+
+fn inspect_script(script: &Text, directory: &Path, context: &Context) {
+    let Text { text, place } = script;
+    match directory.join(text).canonicalize() {
+        Ok(real) if !real.starts_with(directory) => {
+            let reason = format!("a link to `{}`", real.display());
+            let fix = "copy it into the source directory, or set `source_directory` to a folder that contains it".to_owned();
+            context.find(place, "`script` must lie inside the source directory", reason, Some(fix));
+        }
+        Ok(real) if !real.is_file() => context.find(place, "`script` is not a file", "this is a folder", None),
+        Ok(_) => {}
+        Err(_) => context.find(
+            place,
+            format!("the script `{text}` is missing"),
+            format!("not found in `{}`", directory.display()),
+            Some("the path is relative to `source_directory`".to_owned()),
+        ),
+    }
+}
+
+fn inspect_input(name: &str, kind: PathKind, place: &Place, path: &Path, context: &Context) {
+    let right = if kind == PathKind::File { path.is_file() } else { path.is_dir() };
+    if !path.exists() {
         context.find(
-            at(&["environment", key]),
-            format!("the file of `{key}` is missing"),
-            format!("`{}` is not a file", file.display()),
-            None,
+            place,
+            format!("the input `{name}` is missing"),
+            format!("`{}` does not exist", path.display()),
+            Some("the path is relative to this file; `target:/path` names what is on the target already".to_owned()),
+        );
+    } else if !right {
+        context.find(
+            place,
+            format!("the input `{name}` has another type"),
+            format!("`{}` is {}", path.display(), if path.is_dir() { "a folder" } else { "a file" }),
+            Some("use `uri_file` for files and `uri_folder` for folders".to_owned()),
         );
     }
 }

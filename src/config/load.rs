@@ -1,6 +1,7 @@
 //! From files, flags and the environment to a checked run config.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -96,7 +97,7 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
     let given = Given { file: &file, text: &text, root: &root, document: &document, source_directory: &source_directory, layers };
     let (checked, explained) = check::check(&given, &context);
-    inspect::inspect(&root, checked.as_ref(), &request.environment, &context);
+    inspect::inspect(&root, &document, folder, &source_directory, &request.environment, &context);
     let (findings, notes) = context.finish();
     match checked {
         Some(mut run) if findings.is_empty() => {
@@ -134,28 +135,25 @@ fn load_settings(request: &Request, start: &Path, context: &Context) -> Result<V
 /// Makes the run config that a bare script or notebook stands for.
 fn script_root(file: &Path, shown: &Path, text: &str, context: &Context) -> Node {
     let source = Arc::new(Source { name: shown.to_owned(), text: text.to_owned() });
-    let scalar = |text: &str| Node {
-        value: Value::Scalar { text: text.to_owned(), plain: false },
-        place: Place { source: Arc::clone(&source), span: 0..0 },
-    };
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let mut entries = vec![(scalar("script"), scalar(&name))];
+    let node = |value: Value, span: Range<usize>| Node { value, place: Place { source: Arc::clone(&source), span } };
+    let scalar = |text: &str, span: Range<usize>| node(Value::Scalar { text: text.to_owned(), plain: false }, span);
     let block = match pep723::read(text) {
         Ok(block) => block.unwrap_or_default(),
         Err((line, reason)) => {
             let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-            context.find(
-                &Place { source: Arc::clone(&source), span: start..start + 12 },
-                "the script's metadata block cannot be read",
-                reason,
-                Some("see PEP 723 for its form".to_owned()),
-            );
+            let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+            let fix = Some("write it as PEP 723 shows: `# /// script`, `# dependencies = [\"numpy\"]`, `# ///`".to_owned());
+            let place = Place { source: Arc::clone(&source), span: start..end };
+            context.find(&place, "the script's metadata block cannot be read", reason, fix);
             pep723::Block::default()
         }
     };
-    let packages = block.dependencies.iter().map(|line| scalar(line)).collect();
-    let mut environment = vec![(scalar("pip_packages"), Node { value: Value::List(packages), ..scalar("") })];
-    environment.extend(block.python.map(|python| (scalar("python"), scalar(&python))));
-    entries.push((scalar("environment"), Node { value: Value::Map(environment), ..scalar("") }));
-    Node { value: Value::Map(entries), ..scalar("") }
+    // The block is TOML; what it holds is shown where its text stands.
+    let within = |part: &str| text.find(part).map_or(0..0, |start| start..start + part.len());
+    let packages = block.dependencies.iter().map(|line| scalar(line, within(line))).collect();
+    let mut environment = vec![(scalar("pip_packages", 0..0), node(Value::List(packages), 0..0))];
+    environment.extend(block.python.map(|python| (scalar("python", 0..0), scalar(&python, within(&python)))));
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let script = (scalar("script", 0..0), scalar(&name, 0..0));
+    node(Value::Map(vec![script, (scalar("environment", 0..0), node(Value::Map(environment), 0..0))]), 0..0)
 }

@@ -26,8 +26,8 @@ pub(super) fn apply(root: &mut Node, sets: &[String], context: &Context) {
         if let Err(key) = root.set(&keys, node) {
             context.find(
                 &Place { source, span: 0..path.len() },
-                format!("`{key}` cannot be set"),
-                "what holds it has no such key",
+                format!("`{}` cannot be set", path.trim()),
+                format!("there is no place for `{key}`"),
                 Some("a mapping takes keys, and a list takes the numbers of its entries".to_owned()),
             );
         }

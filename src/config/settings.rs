@@ -30,6 +30,7 @@ impl Settings {
             context.extend(findings);
             let Some(document) = root.and_then(|root| document::Settings::read(&root, "", context)) else { continue };
             for (name, target) in document.compute_targets.iter().flat_map(|targets| &targets.entries) {
+                trust::may_be_called(name, target, context);
                 trust::may_name_credentials(author, &format!("compute_targets.{}", name.text), target, context);
             }
             settings.push(Self { author, document });
@@ -44,6 +45,11 @@ impl Settings {
             Author::User => Origin::UserSettings { file, line },
             Author::Project => Origin::ProjectSettings { file, line },
         }
+    }
+
+    /// Returns whether these are the user's own.
+    pub(super) fn is_own(&self) -> bool {
+        self.author == Author::User
     }
 
     /// Returns the target of a name.

@@ -3,6 +3,7 @@
 //!
 //! - A paid target is chosen by the run config or a flag only: [`may_choose`].
 //! - Which credential goes where stands in the user's own settings only: [`may_name_credentials`]. No key names a program to run yet.
+//! - `local` is always this machine, and `docker` a container, whatever settings say: [`may_be_called`].
 //! - Project settings are looked for up to the repository's root, and files of other users are skipped: [`project_files`].
 //! - Credentials of the environment go only to the host that the environment names: [`Connection::new`](crate::tracking::Connection::new).
 //! - `check` and `plan` run nothing of the project: nothing in this folder starts a process.
@@ -10,7 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Origin;
-use crate::support::yaml::Context;
+use crate::support::yaml::{Context, Text};
 use crate::target::config::{Kind, Target};
 
 /// Returns whether this layer may choose a target of this kind.
@@ -27,6 +28,23 @@ pub(super) enum Author {
     Project,
 }
 
+/// Finds a target that takes the name of one that is always there for something else: who types `local` means this machine.
+pub(super) fn may_be_called(name: &Text, target: &Target, context: &Context) {
+    let kind = match name.text.as_str() {
+        "local" => Kind::Local,
+        "docker" => Kind::Docker,
+        _ => return,
+    };
+    if target.kind != kind {
+        context.find(
+            &name.place,
+            format!("`{}` always names a target of the kind `{}`", name.text, kind.word()),
+            format!("this is of the kind `{}`", target.kind.word()),
+            Some("choose another name".to_owned()),
+        );
+    }
+}
+
 /// Finds a key that names a credential where only the user may name one.
 pub(super) fn may_name_credentials(author: Author, name: &str, target: &Target, context: &Context) {
     if author == Author::User {
@@ -37,7 +55,7 @@ pub(super) fn may_name_credentials(author: Author, name: &str, target: &Target, 
             place,
             format!("`{name}.{key}` may only stand in your own settings"),
             "a project does not choose among your credentials",
-            Some("move the target to `sendoff.yaml` in your configuration folder (`sendoff doctor` names it)".to_owned()),
+            Some("move the target to `sendoff.yaml` in your own configuration folder".to_owned()),
         );
     }
 }

@@ -24,7 +24,7 @@ use crate::support::uv::Uv;
 pub use error::Error;
 pub use inputs::Inputs;
 pub use python::Interpreter;
-pub use section::Section;
+pub use section::{PythonRequest, Section};
 pub use spec::{EnvironmentId, Mlflow, PackageSource, Spec};
 pub use venv::Built;
 

@@ -1,14 +1,19 @@
 //! The `environment:` section of a run config.
 
+use std::str::FromStr;
+
+use pep508_rs::pep440_rs::VersionSpecifiers;
+use schemars::{Schema, json_schema};
+
 use crate::document;
-use crate::support::yaml::{List, Parsed, Text};
+use crate::support::yaml::{Grammar, List, Parsed, Text};
 
 document! {
     /// Which Python, and which packages. `pip_packages`, `requirements_file`, `conda_file` and `pyproject` exclude each other.
     #[schemars(rename = "Environment")]
     pub struct Section {
         /// The Python version (`3.11`, `3.11.7`, `>=3.10`); default: what the packages' own files say, else the first Python 3.10 or newer found.
-        python: Text,
+        python: Parsed<PythonRequest>,
         /// PEP 508 requirements, git and URL forms, wheels and folders of the source directory.
         pip_packages: List<Text>,
         /// A requirements file, relative to this file.
@@ -31,5 +36,42 @@ document! {
         image: Text,
         /// The Dockerfile of that image, on targets with containers.
         dockerfile: Text,
+    }
+}
+
+/// A Python version or a range of them. Never a path: a run config does not name a program for `plan` to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PythonRequest(pub String);
+
+impl Grammar for PythonRequest {
+    const EXAMPLE: &'static str = "3.11";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split('.').collect();
+        let is_version = parts.len() <= 3 && parts.iter().all(|part| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit()));
+        if is_version {
+            return Ok(Self(text.to_owned()));
+        }
+        let reason = "expected a version like `3.11` or a range like `>=3.10,<3.13`";
+        VersionSpecifiers::from_str(text).map(|_| Self(text.to_owned())).map_err(|_| reason.to_owned())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": ["string", "number"], "pattern": "^\\s*([0-9]+(\\.[0-9]+){0,2}|[<>=!~].*)\\s*$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_versions_that_are_read_and_refused() {
+        for text in ["3", "3.11", "3.10.12", ">=3.10", ">=3.10,<3.13", "~=3.11", "==3.11.*"] {
+            assert_eq!(PythonRequest::parse(text), Ok(PythonRequest(text.to_owned())), "{text}");
+        }
+        for text in ["", "three", "3.11.1.1", "3.", "./bin/python", "/usr/bin/python3", "--help", "python3.11", "3.11 "] {
+            assert!(PythonRequest::parse(text).is_err(), "{text}");
+        }
     }
 }

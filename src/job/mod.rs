@@ -14,6 +14,6 @@ pub mod store;
 
 pub use error::Error;
 pub use id::{Handle, InvalidId, JobId};
-pub use record::{Record, TrackingRecord};
+pub use record::{Record, TrackerRecord, TrackingRecord};
 pub use spec::{Command, JobSpec, Launch};
 pub use state::{Ending, JobState, Outcome};

@@ -36,6 +36,9 @@ pub struct Record {
     pub snapshot: String,
     /// The environment's id.
     pub environment: String,
+    /// Who tracks it, known before there is an MLflow run.
+    #[serde(default)]
+    pub tracker: Option<TrackerRecord>,
     /// The MLflow run, once there is one.
     pub tracking: Option<TrackingRecord>,
     /// The attempt that counts, from 1.
@@ -44,6 +47,17 @@ pub struct Record {
     pub created_at: Timestamp,
     /// The last known state.
     pub state: JobState,
+}
+
+/// The tracker of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerRecord {
+    /// Its URI, without credentials.
+    pub uri: String,
+    /// Whether it is the managed server of this machine.
+    pub managed: bool,
+    /// Whether the user typed the address as a flag, so that credentials of the environment may go there.
+    pub typed: bool,
 }
 
 /// The MLflow run of a job.

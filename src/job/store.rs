@@ -281,6 +281,7 @@ mod tests {
             config_digest: "c".into(),
             snapshot: "s".into(),
             environment: "v".into(),
+            tracker: None,
             tracking: None,
             attempt: 1,
             created_at: jiff::Timestamp::from_millisecond(at).expect("in range"),

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::artifacts;
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, JobSpec, Outcome};
 use crate::support::secret::Secret;
@@ -19,9 +21,10 @@ pub(super) struct Task {
     pub(super) connection: Connection,
     /// The MLflow run.
     pub(super) run_id: String,
-    /// Files to keep with it: name and text.
-    pub(super) artifacts: Vec<(String, String)>,
 }
+
+/// How long one act may take; a tracker that hangs is left to the next command.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The name of the file that says that the final status was written.
 pub(super) const CLOSED: &str = "tracking-closed";
@@ -37,13 +40,7 @@ pub fn supervise(folder: &Path) -> Result<(), target::Error> {
 
 impl Closing for Tracker {
     fn started(&self, _spec: &JobSpec, closing: &Secret) {
-        let _ = with_client(closing, async |client, task| {
-            let run = client.run(&task.run_id).await?;
-            for (name, text) in &task.artifacts {
-                client.upload(&run, name, text.clone().into_bytes()).await?;
-            }
-            Ok(())
-        });
+        let _ = with_client(closing, async |client, task| artifacts::upload(&self.attempt, client, &task.run_id).await);
     }
 
     fn ended(&self, _spec: &JobSpec, closing: &Secret, outcome: &Outcome) {
@@ -51,6 +48,8 @@ impl Closing for Tracker {
             with_client(closing, async |client, task| client.set_status(&task.run_id, status_of(outcome), Some(outcome.ended_at)).await);
         if written.is_some() {
             let _ = std::fs::write(self.attempt.path(CLOSED), b"");
+            // What the start could not upload; a tracker that does not even take the status is not asked.
+            let _ = with_client(closing, async |client, task| artifacts::upload(&self.attempt, client, &task.run_id).await);
         }
     }
 }
@@ -69,5 +68,6 @@ fn with_client(closing: &Secret, act: impl AsyncFnOnce(&Client, &Task) -> Result
     let task: Task = serde_json::from_str(closing.expose()).ok()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let client = Client::new(&task.connection).ok()?;
-    runtime.block_on(act(&client, &task)).ok()
+    // The outcome is recorded by now, and whoever waits for the job waits for this too.
+    runtime.block_on(async { tokio::time::timeout(PATIENCE, act(&client, &task)).await }).ok()?.ok()
 }

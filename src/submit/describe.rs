@@ -9,7 +9,6 @@ use crate::config::{Entry, Input, PathKind, placeholders};
 use crate::environment::Environment;
 use crate::job::attempt::Attempt;
 use crate::job::{Command, JobSpec, Launch, Record};
-use crate::snapshot::git;
 use crate::support::secret::Secret;
 use crate::support::shell;
 use crate::tracking::{self, Connection, Injected, Injection};
@@ -47,7 +46,8 @@ pub(super) struct Parts<'a> {
 }
 
 impl Parts<'_> {
-    fn attempt(&self) -> Attempt {
+    /// Returns the attempt's folder.
+    pub(super) fn attempt(&self) -> Attempt {
         Attempt::new(self.data, &self.record.id, self.record.attempt)
     }
 
@@ -77,16 +77,13 @@ impl Parts<'_> {
     }
 
     /// Returns what travels in secret: secrets of the job, credentials for the tracker, and what the supervisor tells the tracker.
-    pub(super) fn launch(&self, lock: &str) -> Launch {
+    pub(super) fn launch(&self) -> Launch {
         let run = &self.plan.run;
         let mut launch = Launch::default();
         launch.secrets.extend(run.secrets.iter().filter_map(|name| Some((name.clone(), Secret::new(self.variables.get(name)?)))));
         launch.secrets.extend(self.injected().secret);
         if let (Some(connection), Some(tracked)) = (self.connection, &self.record.tracking) {
-            let mut artifacts =
-                vec![("sendoff/run-config.yaml".to_owned(), run.text.clone()), ("sendoff/requirements.lock".to_owned(), lock.to_owned())];
-            artifacts.extend(git::patch(&run.source_directory).map(|patch| ("sendoff/uncommitted.patch".to_owned(), patch)));
-            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone(), artifacts };
+            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone() };
             launch.closing = Some(Secret::new(serde_json::to_string(&task).expect("a task is plain data")));
         }
         launch

@@ -82,12 +82,33 @@ pub enum Error {
         /// The jobs.
         candidates: Vec<String>,
     },
+    /// A handle that leads to another machine.
+    #[error("the job `{id}` is on the machine `{place}`, and this one is `{here}`")]
+    ElsewhereHandle {
+        /// The job.
+        id: String,
+        /// The machine that the handle names.
+        place: String,
+        /// This machine.
+        here: String,
+    },
+    /// A handle of a target that is not built yet.
+    #[error("the handle `{handle}` belongs to a target of the kind `{kind}`, which is not built yet")]
+    ForeignKind {
+        /// The handle.
+        handle: String,
+        /// Its kind.
+        kind: String,
+    },
     /// There are no jobs at all.
     #[error("there is no job yet")]
     NoJobs,
     /// A job that lives cannot be deleted.
     #[error("the job `{0}` has not ended")]
     StillActive(String),
+    /// The MLflow run of a job to be deleted is open, and its tracker does not answer.
+    #[error("the MLflow run of `{0}` is not closed yet: its tracker does not answer")]
+    StillOpen(String),
     /// A job without an MLflow run was asked for metrics.
     #[error("the job `{0}` is not tracked")]
     NotTracked(String),
@@ -114,8 +135,11 @@ impl Error {
                 | Self::EndedBefore { .. }
                 | Self::UnknownJob(_)
                 | Self::Ambiguous { .. }
+                | Self::ElsewhereHandle { .. }
+                | Self::ForeignKind { .. }
                 | Self::NoJobs
                 | Self::StillActive(_)
+                | Self::StillOpen(_)
                 | Self::NotTracked(_)
                 | Self::Snapshot(
                     snapshot::Error::Secrets(_)
@@ -152,6 +176,9 @@ impl Hints for Error {
             Self::EndedBefore { .. } => vec!["`--new-attempt` starts it again under the same id".to_owned()],
             Self::UnknownJob(_) | Self::NoJobs => vec!["`sendoff list` shows the jobs".to_owned()],
             Self::Ambiguous { .. } => vec!["type more of its id".to_owned()],
+            Self::ElsewhereHandle { place, .. } => vec![format!("ask there: `ssh {place} sendoff status HANDLE`")],
+            Self::ForeignKind { .. } => Vec::new(),
+            Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::NotTracked(_) | Self::Interrupted | Self::Panicked => Vec::new(),
         }

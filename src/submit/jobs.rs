@@ -3,15 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::Error;
 use super::closing::{CLOSED, status_of};
-use crate::job::attempt::Attempt;
+use super::{artifacts, mlflow_run};
+use crate::job::attempt::{self, Attempt};
 use crate::job::store::{Step, Store};
 use crate::job::{Handle, JobId, JobState, Record};
 use crate::support::dirs::Dirs;
+use crate::support::platform;
 use crate::target::local::Local;
 use crate::target::{JobRef, Presence, Target};
 use crate::tracking::{Client, Connection, Status, managed::Managed};
+
+/// How long a command waits for the tracker of a job that it was asked about.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The jobs of this machine's store.
 #[derive(Debug)]
@@ -39,13 +46,16 @@ impl Jobs {
     }
 
     /// Finds a job by its id, a unique prefix, `@last`, or its handle.
-    pub fn find(&self, text: &str) -> Result<Record, Error> {
+    pub fn find(&mut self, text: &str) -> Result<Record, Error> {
         if text == "@last" {
             return self.store.newest(1)?.into_iter().next().ok_or(Error::NoJobs);
         }
-        let text = Handle::parse(text).map_or_else(|| text.to_owned(), |handle| handle.id);
+        let text = match Handle::parse(text) {
+            Some(handle) => self.here(handle)?,
+            None => text.to_owned(),
+        };
         if let Ok(id) = text.parse::<JobId>()
-            && let Some(record) = self.store.get(&id)?
+            && let Some(record) = self.known(&id)?
         {
             return Ok(record);
         }
@@ -55,6 +65,33 @@ impl Jobs {
             1 => Ok(found.remove(0)),
             _ => Err(Error::Ambiguous { prefix: text, candidates: found.into_iter().map(|record| record.id.to_string()).collect() }),
         }
+    }
+
+    /// Returns the job's id on this machine, for a handle that leads here: by the machine's name, or because a job of ours has this handle.
+    fn here(&mut self, handle: Handle) -> Result<String, Error> {
+        if handle.kind != "local" {
+            return Err(Error::ForeignKind { handle: handle.to_string(), kind: handle.kind });
+        }
+        let here = platform::host_name();
+        let id = handle.id.parse::<JobId>().map_err(|_| Error::UnknownJob(handle.to_string()))?;
+        let is_ours = |record: Record| record.handle == handle.to_string();
+        if handle.place != here && !self.known(&id)?.is_some_and(is_ours) {
+            return Err(Error::ElsewhereHandle { id: handle.id, place: handle.place, here });
+        }
+        Ok(handle.id)
+    }
+
+    /// Returns the record of a job: the store's, or the one of the job's folder when the store was lost or is not the one that wrote it.
+    pub fn known(&mut self, id: &JobId) -> Result<Option<Record>, Error> {
+        if let Some(record) = self.store.get(id)? {
+            return Ok(Some(record));
+        }
+        let kept = std::fs::read(attempt::job_folder(&self.dirs.data, id).join("job.json")).ok();
+        let record = kept.and_then(|bytes| serde_json::from_slice::<Record>(&bytes).ok()).filter(|record| record.id == *id);
+        if let Some(record) = &record {
+            self.store.put(record)?;
+        }
+        Ok(record)
     }
 
     /// Brings a record up to date: asks the target, settles what an interrupted client left, closes the MLflow run of an ended job.
@@ -67,15 +104,7 @@ impl Jobs {
             if let Some(newer) = self.store.get(&record.id)? {
                 record = newer;
             }
-            if record.state == JobState::Preparing {
-                match self.ask(&record).await? {
-                    Presence::Present(state) => {
-                        self.store.conclude(&record.id, record.attempt, Step::Submit, "adopted")?;
-                        record.state = state;
-                    }
-                    Presence::Absent => self.close(&mut record, Status::Killed).await,
-                }
-            }
+            record = self.settle_preparing(record).await?;
         } else if !record.state.is_ended()
             && let Presence::Present(state) = self.ask(&record).await?
         {
@@ -90,9 +119,36 @@ impl Jobs {
             } else {
                 self.close(&mut record, status_of(&outcome)).await;
             }
+            self.upload(&record, &attempt).await;
         }
         if record != before {
             self.store.put(&record)?;
+        }
+        Ok(record)
+    }
+
+    /// Settles what a dead client left of a submission, whose lock must be held: the target has the job, or never will, and then its MLflow run
+    /// is closed, even one that nobody was told of.
+    pub(super) async fn settle_preparing(&mut self, record: Record) -> Result<Record, Error> {
+        let mut record = record;
+        if record.state != JobState::Preparing {
+            return Ok(record);
+        }
+        match self.ask(&record).await? {
+            Presence::Present(state) => {
+                self.store.conclude(&record.id, record.attempt, Step::Submit, "adopted")?;
+                record.state = state;
+                self.store.put(&record)?;
+            }
+            Presence::Absent => {
+                if let Some(connection) = self.connection(&record)
+                    && let Ok(found) = mlflow_run::forgotten(self, &connection, &record).await
+                {
+                    record.tracking = found.or(record.tracking);
+                }
+                self.close(&mut record, Status::Killed).await;
+                self.store.put(&record)?;
+            }
         }
         Ok(record)
     }
@@ -107,20 +163,33 @@ impl Jobs {
         let Some(connection) = self.connection(record) else { return };
         let ended_at = record.state.outcome().map_or_else(crate::support::clock::now, |outcome| outcome.ended_at);
         let Some(tracking) = record.tracking.as_mut().filter(|tracking| !tracking.closed) else { return };
-        if let Ok(client) = Client::new(&connection)
-            && client.set_status(&tracking.run_id, status, Some(ended_at)).await.is_ok()
+        let Ok(client) = Client::new(&connection) else { return };
+        let written = timeout(PATIENCE, client.set_status(&tracking.run_id, status, Some(ended_at))).await;
+        tracking.closed = matches!(written, Ok(Ok(())));
+    }
+
+    /// Uploads what the supervisor could not, once the MLflow run is closed: a tracker that did not take that is not asked for more.
+    async fn upload(&self, record: &Record, attempt: &Attempt) {
+        let Some(tracking) = record.tracking.as_ref().filter(|tracking| tracking.closed) else { return };
+        if !artifacts::are_pending(attempt) {
+            return;
+        }
+        if let Some(connection) = self.connection(record)
+            && let Ok(client) = Client::new(&connection)
         {
-            tracking.closed = record.state.is_ended();
+            let _ = timeout(PATIENCE, artifacts::upload(attempt, &client, &tracking.run_id)).await;
         }
     }
 
     /// Returns how the tracker of a record is reached from here; `None` when it is a managed server that does not run.
     pub fn connection(&self, record: &Record) -> Option<Connection> {
-        let tracking = record.tracking.as_ref()?;
-        if tracking.managed {
+        let of_run = record.tracking.as_ref().map(|tracking| (&tracking.uri, tracking.managed, tracking.typed));
+        let (uri, managed, typed) =
+            of_run.or_else(|| record.tracker.as_ref().map(|tracker| (&tracker.uri, tracker.managed, tracker.typed)))?;
+        if managed {
             return Managed::new(&self.dirs).running().map(|server| Connection::managed(server.uri()));
         }
-        Some(Connection::new(&tracking.uri.parse().ok()?, tracking.typed, &self.variables))
+        Some(Connection::new(&uri.parse().ok()?, typed, &self.variables))
     }
 
     /// Brings all active jobs up to date, and returns the newest.
@@ -146,11 +215,14 @@ impl Jobs {
         self.refresh(record).await
     }
 
-    /// Forgets a job that has ended, with everything that is kept of it here.
-    pub async fn delete(&mut self, record: Record) -> Result<(), Error> {
+    /// Forgets a job that has ended, with everything that is kept of it here; with `force` also one whose MLflow run could not be closed.
+    pub async fn delete(&mut self, record: Record, force: bool) -> Result<(), Error> {
         let record = self.refresh(record).await?;
         if !record.state.is_ended() && record.state != JobState::Preparing {
             return Err(Error::StillActive(record.id.to_string()));
+        }
+        if record.tracking.as_ref().is_some_and(|tracking| !tracking.closed) && !force {
+            return Err(Error::StillOpen(record.id.to_string()));
         }
         Ok(self.store.delete(&record.id)?)
     }

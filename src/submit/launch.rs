@@ -6,17 +6,20 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
+use super::artifacts;
 use super::describe::Parts;
-use super::mlflow_run::{mlflow_run, tag_facts};
+use super::mlflow_run::{Past, has_open_intent, mlflow_run, tag_facts, tracked};
 use super::prepare::{Prepared, prepare};
 use super::settle::{Settled, settle};
 use super::{Error, Jobs, Observer, Plan};
 use crate::config::Origin;
+use crate::job::attempt::Attempt;
 use crate::job::store::Step;
-use crate::job::{Handle, JobId, JobState, Record, TrackingRecord};
+use crate::job::{Handle, JobId, JobState, Record, TrackerRecord};
 use crate::snapshot::git;
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
+use crate::support::secret::without_credentials;
 use crate::support::{clock, fault, platform};
 use crate::target::Target;
 use crate::tracking::{self, Client, Status};
@@ -66,7 +69,9 @@ pub async fn submit(
     };
     let config_digest = plan.config_digest();
     let _lock = lock(&jobs, &id, &options.stop).await?;
-    let mut record = match jobs.store.get(&id)? {
+    // A store that was lost has never heard of a chosen id; the job's folder may have.
+    let known = jobs.known(&id)?;
+    let mut record = match known.clone() {
         Some(known) => match settle(&mut jobs, known, &options, &config_digest, &prepared).await? {
             Settled::Adopt(record) => return Ok(Submission { record, adopted: true }),
             Settled::Go(record) => record,
@@ -78,16 +83,27 @@ pub async fn submit(
     record.digest = digest(&config_digest, &record.snapshot, &record.environment);
     record.config_digest = config_digest;
     record.state = JobState::Preparing;
-    let is_new = record.tracking.is_none() && record.attempt == 1;
+    record.tracker = prepared.connection.as_ref().map(|connection| TrackerRecord {
+        uri: connection.uri.clone(),
+        managed: connection.managed,
+        typed: matches!(plan.run.tracking.origin, Origin::Flag(_)),
+    });
+    while Attempt::new(&dirs.data, &id, record.attempt).path("claim").exists() {
+        record.attempt += 1;
+    }
     jobs.store.put(&record)?;
     fault::point("reserve.after");
-    let mut handing = HandingOver { jobs, plan: &plan, prepared: &prepared, dirs, variables };
+    let past = if options.job_id.is_some() || options.key.is_some() { Past::Possible } else { Past::None };
+    let mut handing = HandingOver { jobs, plan: &plan, prepared: &prepared, dirs, variables, past };
     match handing.run(record).await {
         Ok(record) => Ok(Submission { record, adopted: false }),
-        Err(error) => {
-            handing.undo(&id, is_new).await;
-            Err(error)
-        }
+        Err(error) => match handing.undo(&id, known).await {
+            Some(record) => {
+                observer.warn(&format!("the target has the job although it answered: {error}"));
+                Ok(Submission { record, adopted: true })
+            }
+            None => Err(error),
+        },
     }
 }
 
@@ -127,6 +143,7 @@ fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
         config_digest: String::new(),
         snapshot: String::new(),
         environment: String::new(),
+        tracker: None,
         tracking: None,
         attempt: 1,
         created_at: clock::now(),
@@ -141,6 +158,7 @@ struct HandingOver<'a> {
     prepared: &'a Prepared,
     dirs: &'a Dirs,
     variables: &'a BTreeMap<String, String>,
+    past: Past,
 }
 
 impl HandingOver<'_> {
@@ -157,17 +175,10 @@ impl HandingOver<'_> {
                     client.set_status(&tracking.run_id, Status::Running, None).await?;
                     client.run(&tracking.run_id).await?
                 }
-                None => mlflow_run(&mut self.jobs, &client, &record, &experiment_id, &tags).await?,
+                None => mlflow_run(&mut self.jobs, &client, &record, &experiment_id, self.past, &tags).await?,
             };
-            record.tracking = Some(TrackingRecord {
-                uri: connection.uri.clone(),
-                managed: connection.managed,
-                url: connection.run_url(&run.experiment_id, &run.id),
-                experiment_id: run.experiment_id.clone(),
-                run_id: run.id.clone(),
-                typed: matches!(self.plan.run.tracking.origin, Origin::Flag(_)),
-                closed: false,
-            });
+            let typed = record.tracker.as_ref().is_some_and(|tracker| tracker.typed);
+            record.tracking = Some(tracked(connection, &run, typed));
             self.jobs.store.put(&record)?;
             fault::point("mlflow-run.after-outcome");
         }
@@ -181,9 +192,10 @@ impl HandingOver<'_> {
             data: &self.dirs.data,
             variables: self.variables,
         };
-        let (spec, launch) = (parts.spec(), parts.launch(&self.prepared.environment.lock));
+        let (spec, launch) = (parts.spec(), parts.launch());
         let target = self.jobs.target(&record);
         target.prepare(&spec).await?;
+        artifacts::write(&parts.attempt(), &self.artifacts())?;
         self.jobs.store.intend(&record.id, record.attempt, Step::Submit)?;
         fault::point("submit.after-intent");
         target.submit(&spec, &launch).await?;
@@ -195,16 +207,34 @@ impl HandingOver<'_> {
         Ok(record)
     }
 
+    /// Returns what is kept for running the job again.
+    fn artifacts(&self) -> Vec<artifacts::File> {
+        let run = &self.plan.run;
+        let mut files = vec![
+            ("run-config.yaml", without_credentials(&run.text)),
+            ("requirements.lock", without_credentials(&self.prepared.environment.lock)),
+        ];
+        files.extend(git::patch(&run.source_directory).map(|patch| ("uncommitted.patch", patch)));
+        files
+    }
+
     /// Takes back a submission that failed: no half-made job, and no MLflow run left open.
-    async fn undo(&mut self, id: &JobId, is_new: bool) {
-        let Ok(Some(record)) = self.jobs.store.get(id) else { return };
-        if let (Some(connection), Some(tracking)) = (&self.prepared.connection, &record.tracking)
-            && let Ok(client) = Client::new(connection)
-        {
-            let _ = client.set_status(&tracking.run_id, Status::Killed, Some(clock::now())).await;
+    ///
+    /// The target may have the job all the same; then it is returned. What cannot be settled now, because the tracker is away, say, stays in
+    /// the store for the next command.
+    async fn undo(&mut self, id: &JobId, known: Option<Record>) -> Option<Record> {
+        let record = self.jobs.store.get(id).ok()??;
+        let record = self.jobs.settle_preparing(record).await.ok()?;
+        if record.state != JobState::Preparing {
+            return Some(record);
         }
-        if is_new {
-            let _ = self.jobs.store.delete(id);
+        let is_open = record.tracking.as_ref().is_some_and(|tracking| !tracking.closed);
+        if !is_open && !has_open_intent(&self.jobs, &record).unwrap_or(true) {
+            let _ = match known {
+                Some(known) => self.jobs.store.put(&known),
+                None => self.jobs.store.delete(id),
+            };
         }
+        None
     }
 }

@@ -4,6 +4,7 @@
 //! load -> check -> plan -> [snapshot | environment | tracking] -> MLflow run -> submit -> watch
 //! ```
 
+mod artifacts;
 mod closing;
 mod describe;
 mod digest;

@@ -47,6 +47,21 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
+/// Returns a text without the credentials of the URLs in it, for copies of what users wrote.
+pub fn without_credentials(text: &str) -> String {
+    let mut result = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        result.push_str(before);
+        let authority = after.find(|c: char| c == '/' || c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '?' | '#' | ','));
+        let authority = &after[..authority.unwrap_or(after.len())];
+        rest = authority.rfind('@').map_or(after, |at| &after[at + 1..]);
+    }
+    result.push_str(rest);
+    result
+}
+
 /// Returns the URL without user, password and query values, for messages and records.
 pub fn redacted(url: &Url) -> Url {
     let mut shown = url.clone();
@@ -56,4 +71,21 @@ pub fn redacted(url: &Url) -> Url {
         let _ = shown.set_password(None);
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_lose_their_credentials_and_the_rest_of_a_text_stays() {
+        for (text, expected) in [
+            ("uri: https://me:hunter2@host:5000/p # x", "uri: https://host:5000/p # x"),
+            ("[http://t@a, \"https://b\"]", "[http://a, \"https://b\"]"),
+            ("mail me@host, ratio a://b", "mail me@host, ratio a://b"),
+            ("git+ssh://git@host/x@main", "git+ssh://host/x@main"),
+        ] {
+            assert_eq!(without_credentials(text), expected);
+        }
+    }
 }

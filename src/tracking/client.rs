@@ -11,6 +11,9 @@ use serde_json::{Value, json};
 use super::{Auth, Connection, Error};
 use crate::support::http;
 
+/// How long somebody who waits to submit waits for the first answer.
+const PREFLIGHT: Duration = Duration::from_secs(10);
+
 /// A client of one tracker.
 #[derive(Debug, Clone)]
 pub struct Client {
@@ -142,9 +145,13 @@ impl Client {
 
     /// Asks a real API path, through MLflow's host check and authentication, and returns the server's version when it says it.
     pub async fn preflight(&self) -> Result<Option<String>, Error> {
-        self.post("experiments/search", &json!({ "max_results": 1 })).await?;
-        let version =
-            self.send(self.request(Method::GET, "version")).await.ok().map(|text| String::from_utf8_lossy(&text).trim().to_owned());
+        let search = self.request(Method::POST, "api/2.0/mlflow/experiments/search").json(&json!({ "max_results": 1 }));
+        self.json(search.timeout(PREFLIGHT)).await?;
+        let version = self
+            .send(self.request(Method::GET, "version").timeout(PREFLIGHT))
+            .await
+            .ok()
+            .map(|text| String::from_utf8_lossy(&text).trim().to_owned());
         Ok(version.filter(|version| version.chars().all(|c| c.is_ascii_alphanumeric() || c == '.') && version.len() < 20))
     }
 

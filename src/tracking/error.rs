@@ -123,7 +123,11 @@ impl Hints for Error {
             Self::Uv(error) => error.hints(),
             Self::File(error) => error.hints(),
             Self::Install(_) => vec!["it needs Python 3.10 or newer and a package index that this machine reaches".to_owned()],
-            Self::Forbidden { .. } | Self::Api { .. } | Self::Trouble { .. } | Self::Setup(_) => Vec::new(),
+            Self::Forbidden { .. } => {
+                vec!["ask whoever runs the tracker for access, or set the credentials of somebody who has it".to_owned()]
+            }
+            Self::Trouble { .. } => vec!["try again later; `--no-tracking` submits without a tracker".to_owned()],
+            Self::Api { .. } | Self::Setup(_) => Vec::new(),
         }
     }
 }

@@ -49,7 +49,7 @@ fn everything_wrong_is_reported_at_once() {
         "`numpy=1.0` is not a package",
         "requirements_file",
         "`${{inputs.C}}` names nothing",
-        "found 6 problems in the run config",
+        "found 6 problems in `run.yaml`",
     ] {
         assert!(said.contains(part), "`{part}` is missing in:\n{said}");
     }
@@ -75,7 +75,7 @@ fn what_is_missing_on_disk_is_named() {
         ("script: other.py\n", "the script `other.py` is missing"),
         ("script: ../x.py\n", "`script` must lie inside the source directory"),
         ("script: train.py\ninputs: {d: {type: uri_file, path: no.csv}}\n", "the input `d` is missing"),
-        ("script: train.py\nenvironment: {requirements_file: r.txt}\n", "the file of `requirements_file` is missing"),
+        ("script: train.py\nenvironment: {requirements_file: r.txt}\n", "the file of `environment.requirements_file` is missing"),
         ("script: train.py\nsource_directory: nowhere\n", "the source directory is missing"),
         ("script: train.py\nsecrets: [NOT_SET_HERE]\n", "the secrets `NOT_SET_HERE` are not set"),
         ("script: train.py\nretry: {max_attempts: 2}\n", "`retry` is not built yet"),

@@ -1,4 +1,4 @@
-//! The client and the supervisor are killed at each of their points: one execution or none, and the next command knows which.
+//! The supervisor is killed at each of its points, the store is lost, an id is used again: one execution or none, and the next command knows which.
 
 use crate::support::{Sandbox, lines, wait_until};
 
@@ -7,20 +7,6 @@ fn sandbox() -> (Sandbox, String) {
     sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}; sleep 0.2\ninputs: {witness: W}\n");
     let set = format!("inputs.witness={}", sandbox.home().join("witness").display());
     (sandbox, set)
-}
-
-#[test]
-fn a_client_killed_at_any_point_leaves_one_execution() {
-    for point in ["reserve.after", "submit.after-intent", "submit.handed-over", "submit.after-act", "submit.after-outcome"] {
-        let (sandbox, set) = sandbox();
-        let submit = ["submit", "--no-tracking", "--job-id", "the-job", "--set", &set];
-        let killed = sandbox.armed(point, &submit);
-        assert_eq!(killed.code, None, "{point} is not on the way: {killed:?}");
-        sandbox.sendoff(&["status", "the-job"]).expect(0);
-        sandbox.sendoff(&submit).expect(0);
-        assert_eq!(lines(&sandbox.home().join("witness")), 1, "{point}");
-        wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{point}: {:?}", sandbox.processes())) });
-    }
 }
 
 #[test]

@@ -1,10 +1,15 @@
 //! The real binary, in a world of its own.
 
 mod bad_input;
+mod check;
+mod conformance;
 mod exactly_once;
 mod interrupt;
+mod kill_points;
 mod local;
 mod preflight;
+mod remote_tracker;
 mod schema;
 mod support;
 mod tracked;
+mod tracker;

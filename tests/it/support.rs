@@ -124,6 +124,29 @@ impl Sandbox {
             })
             .collect()
     }
+
+    /// Waits until no process of this sandbox lives.
+    #[track_caller]
+    pub(crate) fn nothing_runs(&self) {
+        wait_until(|| if self.processes().is_empty() { Ok(()) } else { Err(format!("{:?}", self.processes())) });
+    }
+
+    /// Returns a file of the first attempt of a job.
+    pub(crate) fn attempt(&self, job: &str, name: &str) -> PathBuf {
+        self.home().join("data/jobs").join(job).join("attempt-1").join(name)
+    }
+
+    /// Returns the process id of the supervisor of a job.
+    pub(crate) fn supervisor(&self, job: &str) -> i32 {
+        let claim = std::fs::read(self.attempt(job, "claim")).expect("it was claimed");
+        let claim: serde_json::Value = serde_json::from_slice(&claim).expect("a claim");
+        claim["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a process id")
+    }
+
+    /// Kills the supervisor of a job.
+    pub(crate) fn kill_supervisor(&self, job: &str) {
+        sendoff::support::platform::signal_process(self.supervisor(job), sendoff::support::platform::Signal::Kill);
+    }
 }
 
 impl Drop for Sandbox {

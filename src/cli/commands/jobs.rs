@@ -39,6 +39,15 @@ pub(crate) struct Logs {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Delete {
+    /// A job id, a unique prefix of one, `@last`, or a handle
+    job: String,
+    /// Delete it although its MLflow run could not be closed
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Download {
     /// A job id, a unique prefix of one, `@last`, or a handle
     job: String,
@@ -157,7 +166,7 @@ pub(crate) async fn logs(arguments: &Logs, world: &World, printer: &Printer) -> 
     if arguments.follow {
         return follow(&arguments.job, world, printer, true).await;
     }
-    let jobs = open_jobs(world, printer)?;
+    let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
     let log = jobs.target(&record).log(&Jobs::reference(&record));
     match std::fs::File::open(&log) {
@@ -211,7 +220,7 @@ struct Downloaded {
 }
 
 pub(crate) async fn download(arguments: &Download, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let jobs = open_jobs(world, printer)?;
+    let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
     let folder = world.cwd.join(arguments.to.clone().unwrap_or_else(|| record.id.as_str().into()));
     let files = jobs.target(&record).collect(&Jobs::reference(&record), &folder).await?;
@@ -224,7 +233,7 @@ pub(crate) async fn download(arguments: &Download, world: &World, printer: &Prin
 }
 
 pub(crate) fn open(arguments: &One, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let jobs = open_jobs(world, printer)?;
+    let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
     let tracking = record.tracking.clone().ok_or_else(|| pipeline::Error::NotTracked(record.id.to_string()))?;
     if printer.is_json() {
@@ -235,11 +244,11 @@ pub(crate) fn open(arguments: &One, world: &World, printer: &Printer) -> Result<
     Ok(Exit::Success)
 }
 
-pub(crate) async fn delete(arguments: &One, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) async fn delete(arguments: &Delete, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
     let id = record.id.clone();
-    jobs.delete(record).await?;
+    jobs.delete(record, arguments.force).await?;
     if printer.is_json() {
         printer.json(&json::report("delete", Downloaded { job: id.to_string(), folder: String::new(), files: 0 }));
     } else {

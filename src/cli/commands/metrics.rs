@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let jobs = Jobs::open(&world.dirs, &world.variables)?;
+    let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
     let record = jobs.find(&arguments.job)?;
     let Some(tracking) = &record.tracking else { return Err(Error::NotTracked(record.id.to_string()).into()) };
     let Some(connection) = jobs.connection(&record) else {

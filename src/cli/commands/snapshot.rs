@@ -110,9 +110,9 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
             }
         }
         Command::Diff { job, other } => {
-            let jobs = Jobs::open(&world.dirs, &world.variables)?;
+            let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
             let store = Store::new(&world.dirs.cache);
-            let manifest = |job: &str| -> Result<Manifest, Failure> {
+            let mut manifest = |job: &str| -> Result<Manifest, Failure> {
                 let record = jobs.find(job)?;
                 let gone = || Failure::Usage(format!("the snapshot of `{}` is no longer kept", record.id));
                 store.manifest(&SnapshotId::new(record.snapshot.clone())).ok_or_else(gone)

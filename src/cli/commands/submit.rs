@@ -183,7 +183,7 @@ impl Watcher<'_> {
             match self.choice(interruption, &mut interruptions).await {
                 Choice::Continue => {}
                 Choice::Detach => {
-                    self.report(&jobs, &id)?;
+                    self.report(&mut jobs, &id)?;
                     printer.complain(&format!(
                         "interrupted; the job goes on: `sendoff logs --follow {id}` shows it, `sendoff cancel {id}` ends it"
                     ));
@@ -233,7 +233,7 @@ impl Watcher<'_> {
         Ok(Exit::Interrupted)
     }
 
-    fn report(&self, jobs: &Jobs, id: &JobId) -> Result<(), Failure> {
+    fn report(&self, jobs: &mut Jobs, id: &JobId) -> Result<(), Failure> {
         if self.printer.is_json() {
             self.printer.json(&json::report("job", json::Job::from(&jobs.find(id.as_str())?)));
         }

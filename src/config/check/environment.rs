@@ -15,8 +15,14 @@ pub(super) fn check(section: Option<&Section>, folder: &Path, root: &Path, targe
     if target.is_none_or(|target| target.config == TargetConfig::Local) {
         refuse_containers(section, context);
     }
+    for url in section.index_url.iter().chain(section.extra_index_urls.iter().flat_map(|list| &list.items)) {
+        if let Err(error) = url::Url::parse(&url.text) {
+            let fix = "write it like `https://pypi.org/simple`".to_owned();
+            context.find(&url.place, "this is not the address of a package index", error.to_string(), Some(fix));
+        }
+    }
     Some(Spec {
-        python: section.python.as_ref().map(|python| python.text.clone()),
+        python: section.python.as_ref().map(|python| python.value.0.clone()),
         packages: packages(section, folder, context)?,
         index_url: section.index_url.as_ref().map(|url| url.text.clone()),
         extra_index_urls: super::texts(section.extra_index_urls.as_ref()),

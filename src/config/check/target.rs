@@ -98,6 +98,10 @@ fn written_out<'a>(name: &str, target: &'a Target, origin: Origin, settings: Opt
 /// Finds a target by its name: in the settings, the nearest first, else among the two that are always there.
 fn named<'a>(name: &str, origin: Origin, place: Option<&Place>, layers: Layers<'a>, context: &Context) -> Option<Chosen<'a>> {
     if let Some((settings, target)) = layers.settings.iter().find_map(|settings| Some((settings, settings.target(name)?))) {
+        let is_shadowed = layers.settings.iter().any(|other| other.is_own() && other.target(name).is_some());
+        if is_shadowed && !settings.is_own() {
+            context.note(format!("the target `{name}` of the project's settings takes the place of the one in your own"));
+        }
         return Some(written_out(name, target, origin, Some(settings)));
     }
     let built_in = match name {

@@ -1,5 +1,6 @@
 //! `tracking`.
 
+use crate::config::explain::without_credentials;
 use crate::config::layers::{self, Layers, strongest};
 use crate::config::{Origin, Sourced};
 use crate::support::yaml::{Context, Place};
@@ -37,7 +38,8 @@ pub(in crate::config) fn tracker(section: Option<&Section>, layers: Layers<'_>, 
     if layers.flags.no_tracking {
         return Some(Sourced { value: None, origin: Origin::Flag("--no-tracking".to_owned()) });
     }
-    let elsewhere = |name: &str, text: &str| (text.to_owned(), Place::whole(name, text));
+    // What is shown of a variable or a flag must not hold a password.
+    let elsewhere = |name: &str, text: &str| (text.to_owned(), Place::whole(name, &without_credentials(text)));
     let flag = layers
         .flags
         .tracking_uri
@@ -62,6 +64,6 @@ pub(in crate::config) fn tracker(section: Option<&Section>, layers: Layers<'_>, 
         Ok(uri) => return Some(Sourced { value: Some(uri), origin }),
         Err(error) => error.reason,
     };
-    context.find(&place, "the tracker cannot be used", reason, None);
+    context.find(&place, "this is not a tracker that jobs can use", reason, None);
     None
 }

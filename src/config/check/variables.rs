@@ -1,5 +1,8 @@
 //! `environment_variables`, `inherit` and `secrets`.
 
+use std::collections::BTreeMap;
+
+use crate::config::document;
 use crate::support::yaml::{Context, List, Map, Text};
 
 /// Returns whether a text can name a variable.
@@ -26,6 +29,25 @@ pub(super) fn pairs(map: Option<&Map<Text>>, context: &Context) -> Vec<(String, 
 pub(super) fn names(list: Option<&List<Text>>, context: &Context) -> Vec<String> {
     list.iter().flat_map(|list| &list.items).for_each(|name| check(name, context));
     super::texts(list)
+}
+
+/// Finds variables that more than one of the three keys sets.
+pub(super) fn once(document: &document::RunConfig, context: &Context) {
+    let pairs = document.environment_variables.iter().flat_map(|map| &map.entries).map(|(name, _)| ("environment_variables", name));
+    let inherit = document.inherit.iter().flat_map(|list| &list.items).map(|name| ("inherit", name));
+    let secrets = document.secrets.iter().flat_map(|list| &list.items).map(|name| ("secrets", name));
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
+    for (key, name) in pairs.chain(inherit).chain(secrets) {
+        match seen.insert(&name.text, key) {
+            Some(first) if first != key => context.find(
+                &name.place,
+                format!("the variable `{}` is set twice", name.text),
+                format!("`{first}` sets it too"),
+                Some(format!("keep it in `{first}` or in `{key}`")),
+            ),
+            _ => {}
+        }
+    }
 }
 
 fn check(name: &Text, context: &Context) {

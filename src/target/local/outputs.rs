@@ -70,8 +70,8 @@ pub(super) fn copy(attempt: &Attempt, into: &Path) -> Result<usize, Error> {
         let goal = into.join(relative);
         if is_folder(source) {
             fs::create_dir_all(&goal)?;
-        } else if std::fs::metadata(source).is_ok_and(|metadata| metadata.is_file()) {
-            copy_file(source, &goal)?;
+        } else if let Some(file) = file_behind(attempt, source) {
+            copy_file(&file, &goal)?;
             count += 1;
         } else if let Ok(target) = std::fs::read_link(source) {
             platform::link(&target, &goal).context("create", &goal)?;
@@ -79,6 +79,16 @@ pub(super) fn copy(attempt: &Attempt, into: &Path) -> Result<usize, Error> {
         }
     }
     Ok(count)
+}
+
+/// Returns the file that a path is or leads to. A link by the whole path of the working directory leads to where its content was moved.
+fn file_behind(attempt: &Attempt, path: &Path) -> Option<PathBuf> {
+    let moved = || {
+        let work = attempt.folder().canonicalize().ok()?.join("work");
+        Some(attempt.path("collected").join(std::fs::read_link(path).ok()?.strip_prefix(work).ok()?))
+    };
+    let is_file = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    Some(path.to_owned()).filter(is_file).or_else(|| moved().filter(is_file))
 }
 
 fn is_folder(path: &Path) -> bool {

@@ -1,0 +1,47 @@
+//! The files that are kept with the MLflow run, enough to run the job again: written beside the attempt first, uploaded once the tracker
+//! answers, by whoever finds them not uploaded: the supervisor at the job's start and end, or a later command.
+
+use crate::job;
+use crate::job::attempt::Attempt;
+use crate::support::fs;
+use crate::tracking::{self, Client};
+
+/// The folder inside the attempt's.
+const FOLDER: &str = "artifacts";
+
+/// The name of the file that says that all of them were uploaded.
+const UPLOADED: &str = "artifacts-uploaded";
+
+/// One file: its name, and its text without anything secret.
+pub(super) type File = (&'static str, String);
+
+/// Writes the files of an attempt.
+pub(super) fn write(attempt: &Attempt, files: &[File]) -> Result<(), job::Error> {
+    let folder = attempt.path(FOLDER);
+    fs::create_private_dir_all(&folder)?;
+    for (name, text) in files {
+        fs::write_private(folder.join(name), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Returns whether there is something left to upload.
+pub(super) fn are_pending(attempt: &Attempt) -> bool {
+    attempt.path(FOLDER).is_dir() && !attempt.path(UPLOADED).exists()
+}
+
+/// Uploads them below `sendoff/`; may be repeated. A tracker without an artifact proxy is passed over.
+pub(super) async fn upload(attempt: &Attempt, client: &Client, run_id: &str) -> Result<(), tracking::Error> {
+    if !are_pending(attempt) {
+        return Ok(());
+    }
+    let run = client.run(run_id).await?;
+    let folder = attempt.path(FOLDER);
+    for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        client.upload(&run, &format!("sendoff/{name}"), fs::read(entry.path())?).await?;
+    }
+    // Written or not, uploading twice does no harm.
+    let _ = std::fs::write(attempt.path(UPLOADED), b"");
+    Ok(())
+}

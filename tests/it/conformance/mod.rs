@@ -1,0 +1,129 @@
+//! The promises that every compute target keeps, asked of each in the same words through the real binary.
+//!
+//! A promise is a function in one of the modules below and takes a [`Place`]; [`keeps_every_promise!`] makes a test of each of them for a
+//! place. What a promise sees of a job comes through `logs`, `status` and `download` alone, since a job may run where our files are not.
+
+mod ending;
+mod environment;
+mod leaving;
+mod logs;
+mod running;
+
+use crate::support::{Run, Sandbox, wait_until};
+
+/// A compute target under test.
+pub(crate) struct Place {
+    /// `compute_target:` of the run config.
+    target: &'static str,
+    /// The variables that the place itself adds to those that every job has.
+    own_variables: &'static [&'static str],
+    /// Asserts that nothing of any job of this sandbox runs any more.
+    nothing_runs: fn(&Sandbox),
+    /// Kills what supervises a job, as a machine that breaks would; `None` where a client cannot.
+    kill_supervisor: Option<fn(&Sandbox, &str)>,
+}
+
+/// This machine.
+pub(crate) const LOCAL: Place = Place {
+    target: "local",
+    own_variables: &["HOME", "LANG", "PATH", "SENDOFF_OWNER", "TMPDIR", "USER", "VIRTUAL_ENV"],
+    nothing_runs: Sandbox::nothing_runs,
+    kill_supervisor: Some(Sandbox::kill_supervisor),
+};
+
+/// A sandbox whose run configs are sent to a place.
+pub(crate) struct World<'a> {
+    place: &'a Place,
+    sandbox: Sandbox,
+}
+
+impl Place {
+    fn world(&self) -> World<'_> {
+        World { place: self, sandbox: Sandbox::new() }
+    }
+}
+
+impl World<'_> {
+    fn env(mut self, name: &str, value: &str) -> Self {
+        self.sandbox = self.sandbox.env(name, value);
+        self
+    }
+
+    fn config(&self, run_config: &str) -> &Self {
+        self.sandbox.file("run.yaml", &format!("compute_target: {}\n{run_config}", self.place.target));
+        self
+    }
+
+    /// Submits a run config untracked and waits; the job is `the-job`.
+    fn run(&self, run_config: &str) -> Run {
+        self.config(run_config).sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job"])
+    }
+
+    /// Submits a run config untracked, without waiting.
+    fn start(&self, job: &str, run_config: &str) {
+        self.config(run_config).sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", job]).expect(0);
+    }
+
+    /// Waits until the log of a job holds a text.
+    fn wait_for(&self, job: &str, text: &str) {
+        wait_until(|| {
+            let log = self.sandbox.sendoff(&["logs", job]).stdout;
+            if log.contains(text) { Ok(()) } else { Err(log) }
+        });
+    }
+
+    /// Returns the word of a job's state.
+    fn state(&self, job: &str) -> String {
+        let status = self.sandbox.sendoff(&["status", job, "--output", "json"]).expect(0).json();
+        status["state"].as_str().expect("a state").to_owned()
+    }
+
+    fn nothing_runs(&self) {
+        (self.place.nothing_runs)(&self.sandbox);
+    }
+}
+
+/// Makes a test of every promise for a place, with attributes: `[#[ignore = "needs Docker"]]` has them reported as ignored where that is
+/// missing, never as passed.
+macro_rules! keeps_every_promise {
+    ($name:ident, $place:expr, $attributes:tt) => {
+        mod $name {
+            keeps_every_promise! { @each $place, $attributes,
+                ending::the_exit_code_is_the_jobs_own,
+                ending::a_signal_is_told_by_its_number,
+                ending::a_cancelled_job_may_say_goodbye,
+                ending::a_job_that_ignores_term_is_killed_after_its_grace,
+                ending::cancel_ends_what_left_the_process_group,
+                ending::cancelling_an_ended_job_succeeds,
+                ending::the_time_limit_is_kept_with_no_client_alive,
+                ending::what_a_command_leaves_running_ends_with_it,
+                ending::a_job_whose_supervisor_dies_is_lost_and_gone,
+                environment::the_environment_is_built_from_nothing,
+                environment::arguments_and_variables_arrive_as_written,
+                environment::secrets_arrive_and_are_not_left_behind,
+                environment::the_working_copy_is_private_and_writable,
+                environment::stdin_is_empty,
+                leaving::what_a_job_leaves_is_collected_however_it_ended,
+                leaving::a_download_overwrites_nothing,
+                leaving::odd_files_do_not_stop_a_download,
+                logs::every_byte_is_there_for_who_watches_and_who_comes_later,
+                logs::both_streams_are_in_order_of_arrival,
+                running::many_jobs_are_told_apart_in_one_list,
+                running::a_setup_that_fails_ends_the_job_before_its_command,
+                running::steps_are_named_in_the_log,
+            }
+        }
+    };
+    (@each $place:expr, $attributes:tt, $($module:ident :: $promise:ident,)*) => {
+        $(keeps_every_promise! { @one $place, $attributes, $module, $promise })*
+    };
+    (@one $place:expr, [$(#[$attribute:meta])*], $module:ident, $promise:ident) => {
+        #[test]
+        $(#[$attribute])*
+        fn $promise() {
+            super::$module::$promise(&$place);
+        }
+    };
+}
+
+keeps_every_promise!(local, crate::conformance::LOCAL, []);
