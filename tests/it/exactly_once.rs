@@ -1,43 +1,12 @@
-//! The supervisor is killed at each of its points, the store is lost, an id is used again: one execution or none, and the next command knows which.
+//! The store is lost, an id is used again: one execution or none, and the next command knows which.
 
-use crate::support::{Sandbox, lines, wait_until};
+use crate::support::{Sandbox, lines};
 
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}; sleep 0.2\ninputs: {witness: W}\n");
     let set = format!("inputs.witness={}", sandbox.home().join("witness").display());
     (sandbox, set)
-}
-
-#[test]
-fn a_supervisor_killed_at_any_point_is_found_out() {
-    for (point, code) in [
-        ("supervisor.before-claim", 245),
-        ("supervisor.after-claim", 240),
-        ("supervisor.before-command", 240),
-        ("supervisor.running", 240),
-        ("supervisor.after-exit", 240),
-        ("supervisor.after-exit-record", 0),
-        ("supervisor.after-close", 0),
-    ] {
-        let (sandbox, set) = sandbox();
-        let submit = ["submit", "--no-tracking", "--job-id", "the-job", "--set", &set];
-        let run = sandbox.armed(point, &submit);
-        assert_eq!(run.code, Some(code), "{point}: {run:?}");
-        wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{point}: {:?}", sandbox.processes())) });
-        assert!(lines(&sandbox.home().join("witness")) <= 1, "{point}");
-        match code {
-            // Nothing was started: the same submission is as good as new.
-            245 => drop(sandbox.sendoff(&submit).expect(0)),
-            // A lost job is never started again by itself.
-            240 => {
-                let again = sandbox.sendoff(&submit).expect(244);
-                assert!(again.stderr.contains("was lost"), "{point}: {}", again.stderr);
-            }
-            _ => drop(sandbox.sendoff(&submit).expect(0)),
-        }
-        assert!(lines(&sandbox.home().join("witness")) <= 1, "{point}");
-    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod local;
 mod preflight;
 mod remote_tracker;
 mod schema;
+mod supervisor;
 mod support;
 mod tracked;
 mod tracker;

@@ -50,7 +50,7 @@ pub(super) fn cancel_ends_what_left_the_process_group(place: &Place) {
     // One in another session that ignores TERM, one whose parents are gone, one without any variables.
     world.sandbox.file(
         "run.sh",
-        "setsid sh -c \"trap '' TERM; sleep 600; sleep 600\" &\n(setsid sh -c 'sleep 600 & sleep 600 &')\nenv -i setsid sleep 600 &\necho ready\nwait\n",
+        "setsid sh -c \"trap '' TERM; sleep 600; sleep 600\" &\n(setsid sh -c 'sleep 600 & sleep 600 &')\nenv -i $(command -v setsid) sh -c 'sleep 600; sleep 600' \"$PWD\" &\necho ready\nwait\n",
     );
     world.start("the-job", "command: sh run.sh\ngrace: 1s\n");
     world.wait_for("the-job", "ready\n");
