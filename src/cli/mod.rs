@@ -50,6 +50,8 @@ enum Command {
     /// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code
     #[command(visible_alias = "create")]
     Submit(commands::submit::Arguments),
+    /// Run a job again as a new one: the same snapshot, environment, run config and arguments
+    Rerun(commands::rerun::Arguments),
     /// Write a commented run config for this folder
     Init(commands::init::Arguments),
     /// Show what a submission would do, without doing it
@@ -112,11 +114,18 @@ enum Command {
     Enter(commands::internal::Enter),
 }
 
-/// What decides a run config beside its file.
+/// A run config and what overrides it.
 #[derive(Debug, Clone, Args)]
 struct RunConfigArguments {
     /// The run config, or a .py or .ipynb file [default: run.yaml of this folder]
     file: Option<PathBuf>,
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+/// What decides a run config beside its file.
+#[derive(Debug, Clone, Args)]
+struct Overrides {
     /// Choose the compute target
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
@@ -134,20 +143,27 @@ struct RunConfigArguments {
     set: Vec<String>,
 }
 
+impl Overrides {
+    fn flags(&self) -> config::Flags {
+        config::Flags {
+            target: self.target.clone(),
+            tracking_uri: self.tracking_uri.clone(),
+            experiment_name: self.experiment_name.clone(),
+            no_tracking: self.no_tracking,
+            set: self.set.clone(),
+        }
+    }
+}
+
 impl RunConfigArguments {
     fn request(&self, world: &commands::World) -> config::Request {
         config::Request {
             file: self.file.clone(),
             cwd: world.cwd.clone(),
-            flags: config::Flags {
-                target: self.target.clone(),
-                tracking_uri: self.tracking_uri.clone(),
-                experiment_name: self.experiment_name.clone(),
-                no_tracking: self.no_tracking,
-                set: self.set.clone(),
-            },
+            flags: self.overrides.flags(),
             environment: world.variables.clone(),
             user_settings: world.dirs.config.clone(),
+            stored: None,
         }
     }
 }
@@ -189,8 +205,9 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
     let result = runtime.block_on(async {
         match command {
             Command::Submit(arguments) => Box::pin(commands::submit::run(arguments, &world, printer)).await,
+            Command::Rerun(arguments) => Box::pin(commands::rerun::run(arguments, &world, printer)).await,
             Command::Init(arguments) => commands::init::run(&arguments, &world, printer),
-            Command::Plan(arguments) => commands::plan::run(&arguments, &world, printer),
+            Command::Plan(arguments) => Box::pin(commands::plan::run(&arguments, &world, printer)).await,
             Command::Check(arguments) => commands::check::run(&arguments, &world, printer),
             Command::Schema(arguments) => commands::schema::run(&arguments, printer),
             Command::Config(command) => commands::config::run(&command, &world, printer),

@@ -42,6 +42,17 @@ pub struct Request {
     pub environment: BTreeMap<String, String>,
     /// The folder of the user's own settings.
     pub user_settings: PathBuf,
+    /// What was kept of an earlier request for the same file, which may have changed since, or be gone.
+    pub stored: Option<Stored>,
+}
+
+/// A run config as it was: its environment is resolved and its source directory packed already.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    /// The file's text.
+    pub text: String,
+    /// A folder with what the source directory held.
+    pub source_directory: PathBuf,
 }
 
 /// A run config that passed, with where its values came from.
@@ -51,6 +62,8 @@ pub struct Loaded {
     pub run: RunConfig,
     /// Every value with its origin.
     pub explained: Vec<Explained>,
+    /// The `--set` flags that are in it.
+    pub set: Vec<String>,
 }
 
 /// Returns the run config of a folder.
@@ -77,7 +90,10 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
         Some(file) => request.cwd.join(file),
         None => find_run_config(&request.cwd)?,
     };
-    let text = read(&file)?;
+    let text = match &request.stored {
+        Some(stored) => stored.text.clone(),
+        None => read(&file)?,
+    };
     let context = Context::default();
     let shown = file.strip_prefix(&request.cwd).unwrap_or(&file).to_owned();
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or("");
@@ -92,8 +108,15 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     }
     let folder = file.parent().unwrap_or(&request.cwd);
     let settings = load_settings(request, folder, &context)?;
-    let Some(document) = document::RunConfig::read(&root, "", &context) else { return Err(Error::Findings(context.finish().0)) };
-    let source_directory = inspect::source_directory(folder, &document);
+    let Some(mut document) = document::RunConfig::read(&root, "", &context) else { return Err(Error::Findings(context.finish().0)) };
+    let source_directory = match &request.stored {
+        Some(stored) => stored.source_directory.clone(),
+        None => inspect::source_directory(folder, &document),
+    };
+    if let (Some(_), Some(section)) = (&request.stored, &mut document.environment) {
+        // They were resolved then, and may be gone now.
+        (section.requirements_file, section.conda_file, section.pyproject) = (None, None, None);
+    }
     let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
     let given = Given { file: &file, text: &text, root: &root, document: &document, source_directory: &source_directory, layers };
     let (checked, explained) = check::check(&given, &context);
@@ -102,7 +125,7 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     match checked {
         Some(mut run) if findings.is_empty() => {
             run.notes = notes;
-            Ok(Loaded { run, explained })
+            Ok(Loaded { run, explained, set: request.flags.set.clone() })
         }
         _ => Err(Error::Findings(findings)),
     }

@@ -29,7 +29,7 @@ use crate::{environment, tracking};
 pub use error::Error;
 pub use explain::{Explained, Shown};
 pub use init::init;
-pub use load::{Flags, Loaded, Request, find_run_config, load, settings_tracking};
+pub use load::{Flags, Loaded, Request, Stored, find_run_config, load, settings_tracking};
 pub use schema::{Schema, schema};
 
 /// A run config that passed every check. Paths are absolute; defaults that need no look at the world are filled in.
@@ -107,6 +107,8 @@ pub enum Origin {
         /// The line, from 1.
         line: usize,
     },
+    /// The job that is run again, by its id.
+    Job(String),
     /// A variable of the submitter's environment.
     Environment(String),
     /// `sendoff.yaml` of the project, at a line.
@@ -132,7 +134,7 @@ impl Origin {
     pub fn rank(&self) -> u8 {
         match self {
             Self::Flag(_) => 0,
-            Self::RunConfig { .. } => 1,
+            Self::RunConfig { .. } | Self::Job(_) => 1,
             Self::Environment(_) => 2,
             Self::ProjectSettings { .. } => 3,
             Self::UserSettings { .. } => 4,
@@ -146,6 +148,7 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) | Self::Environment(name) => f.write_str(name),
+            Self::Job(id) => write!(f, "job {id}"),
             Self::RunConfig { file, line } | Self::ProjectSettings { file, line } | Self::UserSettings { file, line } => {
                 write!(f, "{}:{line}", file.display())
             }

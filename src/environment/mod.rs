@@ -17,6 +17,8 @@ mod venv;
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::uv::Uv;
@@ -66,6 +68,15 @@ pub struct Inspection {
     pub changed: Vec<String>,
 }
 
+/// A lock and the interpreter that it was made for, as a job was run with them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fixed {
+    /// The lock.
+    pub lock: String,
+    /// The interpreter.
+    pub interpreter: Interpreter,
+}
+
 /// An environment that is ready, and cannot be pruned while this value lives.
 #[derive(Debug)]
 pub struct Environment {
@@ -75,10 +86,8 @@ pub struct Environment {
     pub folder: PathBuf,
     /// Its interpreter.
     pub python: PathBuf,
-    /// The version of Python.
-    pub python_version: String,
-    /// The lock it was made from.
-    pub lock: String,
+    /// What it was made from.
+    pub fixed: Fixed,
     /// The lock file that a live job holds in shared mode.
     pub lease_file: PathBuf,
     /// Whether this call built it.
@@ -152,14 +161,41 @@ impl Environments {
             }
         };
         inputs.remember(&self.locks(), &spec.root);
-        let id = venv::id(&lock, &interpreter);
+        self.build_once(spec, &Fixed { lock, interpreter }, progress)
+    }
+
+    /// Looks whether an environment is there that a job was run with.
+    pub fn inspect_fixed(&self, fixed: &Fixed) -> Inspection {
+        let id = venv::id(&fixed.lock, &fixed.interpreter);
+        let built = venv::is_whole(&self.folder(), &id);
+        Inspection { python: Some(fixed.interpreter.clone()), lock: Some(fixed.lock.clone()), id: Some(id), built, changed: Vec::new() }
+    }
+
+    /// Makes an environment again that a job was run with, or takes it if it is there; nothing is resolved. Where the interpreter is gone,
+    /// one of the same version takes its place.
+    pub fn restore(&self, spec: &Spec, fixed: Fixed, progress: &dyn Progress) -> Result<Environment, Error> {
+        let mut fixed = fixed;
+        if !fixed.interpreter.path.exists() {
+            fixed.interpreter = python::find(&self.uv(progress)?, Some(&fixed.interpreter.version))?;
+        }
+        self.build_once(spec, &fixed, progress)
+    }
+
+    /// Returns where an environment is, or will be: its folder, its interpreter, and the lock file that a live job holds.
+    pub fn place(&self, id: &EnvironmentId) -> (PathBuf, PathBuf, PathBuf) {
+        let folder = self.folder();
+        (venv::folder(&folder, id), venv::python(&folder, id), venv::lease_file(&folder, id))
+    }
+
+    fn build_once(&self, spec: &Spec, fixed: &Fixed, progress: &dyn Progress) -> Result<Environment, Error> {
+        let Fixed { lock, interpreter } = fixed;
+        let id = venv::id(lock, interpreter);
         let lease_file = venv::lease_file(&self.folder(), &id);
         let whole = |lease| -> Environment {
             Environment {
                 folder: venv::folder(&self.folder(), &id),
                 python: venv::python(&self.folder(), &id),
-                python_version: interpreter.version.clone(),
-                lock: lock.clone(),
+                fixed: fixed.clone(),
                 lease_file: lease_file.clone(),
                 fresh: false,
                 id: id.clone(),
@@ -176,7 +212,7 @@ impl Environments {
             if !venv::is_whole(&self.folder(), &id) {
                 let uv = self.uv(progress)?;
                 progress.step(Step::Building { packages: lock.lines().filter(|line| !line.trim().is_empty()).count() });
-                venv::build(&uv, &self.folder(), &id, &lock, spec, &interpreter)?;
+                venv::build(&uv, &self.folder(), &id, lock, spec, interpreter)?;
             }
             drop(building);
             // Between the two locks a prune may have passed; then it is built again.

@@ -25,6 +25,11 @@ pub(super) fn write(attempt: &Attempt, files: &[File]) -> Result<(), job::Error>
     Ok(())
 }
 
+/// Reads one of them.
+pub(super) fn read(attempt: &Attempt, name: &str) -> Option<String> {
+    std::fs::read_to_string(attempt.path(FOLDER).join(name)).ok()
+}
+
 /// Returns whether there is something left to upload.
 pub(super) fn are_pending(attempt: &Attempt) -> bool {
     attempt.path(FOLDER).is_dir() && !attempt.path(UPLOADED).exists()

@@ -114,6 +114,7 @@ mod tests {
             flags: Flags::default(),
             environment: BTreeMap::new(),
             user_settings: folder.join("none"),
+            stored: None,
         };
         load(&request).expect("it is right").run
     }

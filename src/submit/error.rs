@@ -100,6 +100,38 @@ pub enum Error {
         /// Its kind.
         kind: String,
     },
+    /// A rerun takes this as it was.
+    #[error("a rerun takes `{0}` as it was")]
+    FixedByRerun(String),
+    /// A part of the request of an earlier job is not kept any more.
+    #[error("the job `{id}` cannot be run again: {what} is neither kept here nor with its MLflow run")]
+    NotKept {
+        /// The job.
+        id: String,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The snapshot of an earlier job is not kept any more, and the working tree is not what it was.
+    #[error("the job `{id}` cannot be run again: its snapshot {} is no longer kept, and the working tree has changed", snapshot.get(..12).unwrap_or(snapshot))]
+    SnapshotGone {
+        /// The job.
+        id: String,
+        /// The snapshot.
+        snapshot: String,
+        /// The commit that was checked out.
+        commit: Option<String>,
+        /// Whether there was more than that commit.
+        dirty: bool,
+    },
+    /// A stored snapshot cannot be read.
+    #[error("could not unpack the snapshot `{}`", path.display())]
+    Unpack {
+        /// The archive.
+        path: std::path::PathBuf,
+        /// Why.
+        #[source]
+        source: zip::result::ZipError,
+    },
     /// There are no jobs at all.
     #[error("there is no job yet")]
     NoJobs,
@@ -135,6 +167,9 @@ impl Error {
                 | Self::EndedBefore { .. }
                 | Self::UnknownJob(_)
                 | Self::Ambiguous { .. }
+                | Self::FixedByRerun(_)
+                | Self::NotKept { .. }
+                | Self::SnapshotGone { .. }
                 | Self::ElsewhereHandle { .. }
                 | Self::ForeignKind { .. }
                 | Self::NoJobs
@@ -177,7 +212,21 @@ impl Hints for Error {
             Self::UnknownJob(_) | Self::NoJobs => vec!["`sendoff list` shows the jobs".to_owned()],
             Self::Ambiguous { .. } => vec!["type more of its id".to_owned()],
             Self::ElsewhereHandle { place, .. } => vec![format!("ask there: `ssh {place} sendoff status HANDLE`")],
-            Self::ForeignKind { .. } => Vec::new(),
+            Self::ForeignKind { .. } | Self::NotKept { .. } => Vec::new(),
+            Self::FixedByRerun(_) => vec!["change it in the run config and use `sendoff submit`".to_owned()],
+            Self::SnapshotGone { commit: None, .. } => {
+                vec!["restore the working tree, or submit what it is now with `sendoff submit`".to_owned()]
+            }
+            Self::SnapshotGone { id, commit: Some(commit), dirty, .. } => {
+                let patch = if *dirty { ", apply `sendoff/uncommitted.patch` of its MLflow run's artifacts" } else { "" };
+                vec![
+                    format!("check out the commit {commit}{patch}, and try again; or submit what is there now with `sendoff submit`"),
+                    format!("`sendoff snapshot diff {id}` names what differs while the list of its files is kept"),
+                ]
+            }
+            Self::Unpack { path, .. } => {
+                vec![format!("remove `{}`, then try again: it is packed anew if the working tree still is what it was", path.display())]
+            }
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::NotTracked(_) | Self::Interrupted | Self::Panicked => Vec::new(),

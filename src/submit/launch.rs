@@ -6,20 +6,17 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::artifacts;
 use super::describe::Parts;
 use super::mlflow_run::{Past, has_open_intent, mlflow_run, tag_facts, tracked};
 use super::prepare::{Prepared, prepare};
 use super::settle::{Settled, settle};
 use super::{Error, Jobs, Observer, Plan};
-use crate::config::Origin;
+use super::{artifacts, kept};
 use crate::job::attempt::Attempt;
 use crate::job::store::Step;
 use crate::job::{Handle, JobId, JobState, Record, TrackerRecord};
-use crate::snapshot::git;
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
-use crate::support::secret::without_credentials;
 use crate::support::{clock, fault, platform};
 use crate::target::Target;
 use crate::tracking::{self, Client, Status};
@@ -56,6 +53,10 @@ pub async fn submit(
     variables: &BTreeMap<String, String>,
     observer: std::sync::Arc<dyn Observer>,
 ) -> Result<Submission, Error> {
+    let mut plan = plan;
+    if let Some(problem) = plan.tracker.take_problem() {
+        return Err(problem.into());
+    }
     let plan = std::sync::Arc::new(plan);
     let prepared = prepare(&plan, &options, dirs, &observer).await?;
     let mut jobs = Jobs::open(dirs, variables)?;
@@ -86,7 +87,7 @@ pub async fn submit(
     record.tracker = prepared.connection.as_ref().map(|connection| TrackerRecord {
         uri: connection.uri.clone(),
         managed: connection.managed,
-        typed: matches!(plan.run.tracking.origin, Origin::Flag(_)),
+        typed: plan.typed(),
     });
     while Attempt::new(&dirs.data, &id, record.attempt).path("claim").exists() {
         record.attempt += 1;
@@ -126,7 +127,7 @@ fn digest(config: &str, snapshot: &str, environment: &str) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
+pub(super) fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
     let handle = Handle { kind: "local".to_owned(), place: platform::host_name(), id: id.to_string() };
     Record {
         version: 1,
@@ -138,7 +139,7 @@ fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
         target_kind: plan.run.target.value.config.kind().word().to_owned(),
         handle: handle.to_string(),
         config_file: plan.run.file.display().to_string(),
-        source_directory: plan.run.source_directory.display().to_string(),
+        source_directory: plan.source_directory().display().to_string(),
         digest: String::new(),
         config_digest: String::new(),
         snapshot: String::new(),
@@ -165,8 +166,7 @@ impl HandingOver<'_> {
     /// The MLflow run, the bundle, the job: journalled, in this order.
     async fn run(&mut self, mut record: Record) -> Result<Record, Error> {
         let connection = self.prepared.connection.as_ref();
-        let facts = if connection.is_some() { git::facts(&self.plan.run.source_directory) } else { None };
-        let tags = tracking::tags(&tag_facts(self.plan, &record, facts.as_ref()));
+        let tags = tracking::tags(&tag_facts(self.plan, &record, self.prepared.git.0.as_ref()));
         if let Some(connection) = connection {
             let client = Client::new(connection)?;
             let experiment_id = client.experiment(&self.plan.experiment).await?;
@@ -195,7 +195,7 @@ impl HandingOver<'_> {
         let (spec, launch) = (parts.spec(), parts.launch());
         let target = self.jobs.target(&record);
         target.prepare(&spec).await?;
-        artifacts::write(&parts.attempt(), &self.artifacts())?;
+        artifacts::write(&parts.attempt(), &kept::files(self.plan, self.prepared))?;
         self.jobs.store.intend(&record.id, record.attempt, Step::Submit)?;
         fault::point("submit.after-intent");
         target.submit(&spec, &launch).await?;
@@ -205,17 +205,6 @@ impl HandingOver<'_> {
         self.jobs.store.put(&record)?;
         fault::point("submit.after-outcome");
         Ok(record)
-    }
-
-    /// Returns what is kept for running the job again.
-    fn artifacts(&self) -> Vec<artifacts::File> {
-        let run = &self.plan.run;
-        let mut files = vec![
-            ("run-config.yaml", without_credentials(&run.text)),
-            ("requirements.lock", without_credentials(&self.prepared.environment.lock)),
-        ];
-        files.extend(git::patch(&run.source_directory).map(|patch| ("uncommitted.patch", patch)));
-        files
     }
 
     /// Takes back a submission that failed: no half-made job, and no MLflow run left open.

@@ -5,23 +5,31 @@
 //! ```
 
 mod artifacts;
+mod capabilities;
 mod closing;
 mod describe;
 mod digest;
 mod error;
 mod jobs;
+mod kept;
 mod launch;
 mod mlflow_run;
 mod observer;
 mod plan;
 mod prepare;
+mod rerun;
 mod settle;
+mod tracker;
 mod watch;
 
+pub use capabilities::Capability;
 pub use closing::supervise;
 pub use error::Error;
 pub use jobs::Jobs;
+pub use kept::Again;
 pub use launch::{Options, Submission, submit};
 pub use observer::Observer;
 pub use plan::{Plan, plan, snapshot_spec};
+pub use rerun::rerun;
+pub use tracker::Tracker;
 pub use watch::{Watch, print_log};

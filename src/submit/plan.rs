@@ -1,17 +1,19 @@
 //! What a submission would do, found without changing anything.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::Error;
-use crate::config::{Entry, Loaded, Origin, RunConfig};
-use crate::environment::{self, Environments, Mlflow};
-use crate::snapshot::{self, Listing};
+use super::capabilities::{self, Capability};
+use super::kept::Again;
+use super::{Error, Tracker};
+use crate::config::{Entry, Loaded, Origin, RunConfig, Sourced};
+use crate::environment::{self, Environments};
+use crate::snapshot::{self, Listing, git};
 use crate::support::dirs::Dirs;
-use crate::support::words::{Count, Size};
-use crate::target::Target;
+use crate::support::words::Size;
 use crate::target::config::TargetConfig;
 use crate::target::local::Local;
-use crate::tracking::{self, Attach, Connection, Uri};
+use crate::tracking::{self, Attach, Uri};
 
 /// Bytes over which a snapshot is warned about.
 const LARGE: u64 = 100 << 20;
@@ -33,8 +35,14 @@ pub struct Plan {
     pub environment: environment::Spec,
     /// How the script is attached; never `Auto`.
     pub attach: Attach,
-    /// The tracker other than the managed server.
-    pub tracker: Option<Connection>,
+    /// What the target was asked, and can do.
+    pub capabilities: Vec<Capability>,
+    /// The tracker, as it answered.
+    pub tracker: Tracker,
+    /// The `--set` flags.
+    pub(super) set: Vec<String>,
+    /// What is taken from an earlier job.
+    pub(super) again: Option<Again>,
     /// What the user should know.
     pub notes: Vec<String>,
     /// What may be wrong.
@@ -57,6 +65,30 @@ impl Plan {
         self.run.tracking.value.uri.is_some()
     }
 
+    /// Returns whether the user typed the tracker's address, now or for the job that is run again.
+    pub(super) fn typed(&self) -> bool {
+        match &self.run.tracking.origin {
+            Origin::Flag(_) => true,
+            Origin::Job(_) => self.again.as_ref().is_some_and(|again| again.kept.typed),
+            _ => false,
+        }
+    }
+
+    /// Returns the folder that the snapshot is, or was, made from.
+    pub fn source_directory(&self) -> &Path {
+        self.again.as_ref().map_or(&self.run.source_directory, |again| &again.kept.source_directory)
+    }
+
+    /// Returns what git knows, or knew, of the source directory, and what was not committed. Starts processes, in a repository.
+    pub(super) fn git(&self) -> (Option<git::Facts>, Option<String>) {
+        let root = &self.run.source_directory;
+        match &self.again {
+            Some(again) => (again.kept.git.clone(), again.patch.clone()),
+            None if root.ancestors().any(|folder| folder.join(".git").exists()) => (git::facts(root), git::patch(root)),
+            None => (None, None),
+        }
+    }
+
     /// Returns a hash of what the run config means, values of inputs included.
     pub fn config_digest(&self) -> String {
         super::digest::of(&self.run, &self.experiment, self.attach)
@@ -73,14 +105,17 @@ pub fn snapshot_spec(run: &RunConfig) -> snapshot::Spec {
     }
 }
 
-/// Plans a submission; reads, and runs nothing of the project.
-pub fn plan(loaded: Loaded, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Plan, Error> {
-    let run = loaded.run;
+/// Plans a submission, or one that takes the snapshot and the environment of an earlier job; reads, and runs nothing of the project.
+pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Plan, Error> {
+    let Loaded { mut run, set, .. } = loaded;
+    if let Some(again) = &again {
+        take_over(&mut run, again)?;
+    }
     let target = &run.target.value;
     if let TargetConfig::NotBuilt(kind) = &target.config {
         return Err(Error::NotBuilt { name: target.name.clone(), kind: kind.word() });
     }
-    capable(&run, &Local::new(&dirs.data))?;
+    let capabilities = capabilities::check(&run, &Local::new(&dirs.data))?;
     let missing: Vec<String> = run.secrets.iter().filter(|name| !variables.contains_key(*name)).cloned().collect();
     if !missing.is_empty() {
         return Err(Error::SecretsMissing(missing));
@@ -121,38 +156,37 @@ pub fn plan(loaded: Loaded, dirs: &Dirs, variables: &BTreeMap<String, String>) -
     for skipped in &listing.skipped {
         notes.push(format!("`{}` is left out: {}", skipped.path, skipped.reason));
     }
-    let tracker = match &run.tracking.value.uri {
-        Some(Uri::Http(url)) => Some(Connection::new(url, matches!(run.tracking.origin, Origin::Flag(_)), variables)),
-        _ => None,
-    };
+    let typed = again.as_ref().is_some_and(|again| again.kept.typed && matches!(run.tracking.origin, Origin::Job(_)));
+    let tracker = Tracker::ask(&run, typed, dirs, variables).await?;
     let mut environment = run.environment.clone();
-    environment.mlflow = match &run.tracking.value.uri {
-        None => Mlflow::None,
-        Some(Uri::Managed) => Mlflow::Client { server: Some(tracking::managed::VERSION.to_owned()) },
-        Some(_) => Mlflow::Client { server: None },
-    };
+    environment.mlflow = tracker.client();
     if matches!(run.entry, Entry::Notebook(_)) {
         environment.extra = environment::NOTEBOOK_PACKAGES.map(str::to_owned).to_vec();
     }
-    let inspection = Environments::new(dirs).inspect(&environment)?;
+    let inspection = match &again {
+        Some(again) => Environments::new(dirs).inspect_fixed(&again.kept.environment),
+        None => Environments::new(dirs).inspect(&environment)?,
+    };
+    warnings.extend(tracker.skew(inspection.lock.as_deref(), &environment));
     let experiment =
         run.experiment_name.as_ref().map_or_else(|| snapshot::git::default_experiment(&run.source_directory), |name| name.value.clone());
     let name = run.display_name.clone();
-    Ok(Plan { run, experiment, name, listing, inspection, environment, attach, tracker, notes, warnings })
+    Ok(Plan { run, experiment, name, listing, inspection, environment, attach, capabilities, tracker, set, again, notes, warnings })
 }
 
-/// Refuses what the target cannot do, by the key's name.
-fn capable(run: &RunConfig, target: &dyn Target) -> Result<(), Error> {
-    let can = target.capabilities();
-    let refuse = |key, reason| Err(Error::Incapable { target: run.target.value.name.clone(), key, reason });
-    if let Some(reason) = can.memory_refusal.filter(|_| run.resources.memory.is_some()) {
-        return refuse("resources.memory", reason);
+/// Lets an earlier job decide what no flag does: the experiment, the tracker, and how the script is attached.
+fn take_over(run: &mut RunConfig, again: &Again) -> Result<(), Error> {
+    let origin = || Origin::Job(again.job.clone());
+    if !run.experiment_name.as_ref().is_some_and(|name| matches!(name.origin, Origin::Flag(_))) {
+        run.experiment_name = Some(Sourced { value: again.kept.experiment.clone(), origin: origin() });
     }
-    if run.resources.cpus.is_some_and(|cpus| cpus > can.cpus) {
-        return refuse("resources.cpus", format!("it has {}", Count(can.cpus as usize, "CPU")));
+    if !matches!(run.tracking.origin, Origin::Flag(_)) {
+        let uri = again.kept.tracker.as_ref().map(|text| text.parse()).transpose();
+        run.tracking.value.uri = uri.map_err(|_| Error::NotKept { id: again.job.clone(), what: "a tracker that this version knows" })?;
+        run.tracking.origin = origin();
     }
-    if run.resources.gpus.is_some_and(|gpus| gpus > can.gpus) {
-        return refuse("resources.gpus", format!("it has {}", Count(can.gpus as usize, "GPU")));
+    if run.tracking.value.attach == Attach::Auto {
+        run.tracking.value.attach = again.kept.attach;
     }
     Ok(())
 }

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{Error, Observer, Options, Plan};
-use crate::environment::{self, Environment, Environments, Mlflow};
-use crate::snapshot;
+use super::{Error, Observer, Options, Plan, Tracker};
+use crate::environment::{self, Environment, Environments};
+use crate::snapshot::{self, git};
 use crate::support::dirs::Dirs;
 use crate::support::stop;
 use crate::support::words::Count;
@@ -17,6 +17,8 @@ pub(super) struct Prepared {
     pub(super) packed: snapshot::Packed,
     /// The environment, which cannot be pruned while this value lives.
     pub(super) environment: Environment,
+    /// What git knows of the source directory, and what was not committed.
+    pub(super) git: (Option<git::Facts>, Option<String>),
     /// The tracker, which has answered.
     pub(super) connection: Option<Connection>,
 }
@@ -51,23 +53,24 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
     let packing = {
         let (plan, cache) = (plan.clone(), dirs.cache.clone());
         tokio::task::spawn_blocking(move || {
+            if let Some(again) = &plan.again {
+                return Ok(again.packed.clone());
+            }
             let (spec, store) = (plan.snapshot_spec(), snapshot::Store::new(&cache));
             let manifest = store.scan(&spec, &plan.listing)?;
             store.pack(&spec, manifest).map(|(_, packed)| packed)
         })
     };
-    let mut spec = plan.environment.clone();
     let remote = match &plan.tracker {
-        Some(connection) => {
-            let version = Client::new(connection)?.preflight().await?;
-            spec.mlflow = Mlflow::Client { server: version };
-            Some(connection.clone())
-        }
-        None => None,
+        Tracker::Remote { connection, .. } => Some(connection.clone()),
+        _ => None,
     };
     let building = {
-        let (environments, upgrade, observer) = (Environments::new(dirs), options.upgrade, observer.clone());
-        tokio::task::spawn_blocking(move || environments.provision(&spec, upgrade, &Steps(observer.as_ref())))
+        let (environments, upgrade, observer, plan) = (Environments::new(dirs), options.upgrade, observer.clone(), plan.clone());
+        tokio::task::spawn_blocking(move || match &plan.again {
+            Some(again) => environments.restore(&plan.environment, again.kept.environment.clone(), &Steps(observer.as_ref())),
+            None => environments.provision(&plan.environment, upgrade, &Steps(observer.as_ref())),
+        })
     };
     let tracking = async {
         if !plan.is_managed() {
@@ -78,8 +81,12 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
         Client::new(&connection)?.preflight().await?;
         Ok::<_, Error>(Some(connection))
     };
+    let asking = {
+        let plan = plan.clone();
+        tokio::task::spawn_blocking(move || plan.git())
+    };
     let (mut packing, mut building) = (packing, building);
-    let work = async { tokio::join!(&mut packing, &mut building, tracking) };
+    let work = async { tokio::join!(&mut packing, &mut building, asking, tracking) };
     let stopped = tokio::select! {
         done = work => Ok(done),
         () = options.stop.cancelled() => Err(Error::Interrupted),
@@ -94,10 +101,11 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
             let _ = building.await;
         }
     }
-    let (packed, environment, connection) = stopped?;
+    let (packed, environment, git, connection) = stopped?;
     Ok(Prepared {
         packed: packed.map_err(|_| Error::Panicked)??,
         environment: environment.map_err(|_| Error::Panicked)??,
+        git: git.map_err(|_| Error::Panicked)?,
         connection: connection?,
     })
 }

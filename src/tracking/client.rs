@@ -227,6 +227,17 @@ impl Client {
         Ok(true)
     }
 
+    /// Downloads an artifact through the server's proxy; `None` where there is no such artifact, or no proxy.
+    pub async fn download(&self, run: &MlflowRun, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        let Some(root) = run.artifact_uri.strip_prefix("mlflow-artifacts:/") else { return Ok(None) };
+        let source = format!("api/2.0/mlflow-artifacts/artifacts/{}/{path}", root.trim_start_matches('/'));
+        match self.send(self.request(Method::GET, &source)).await {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(Error::Api { code, .. }) if code == "RESOURCE_DOES_NOT_EXIST" => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Returns the whole history of every metric of an MLflow run.
     pub async fn metrics(&self, run: &MlflowRun) -> Result<BTreeMap<String, Vec<Point>>, Error> {
         let mut all = BTreeMap::new();

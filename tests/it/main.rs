@@ -9,6 +9,7 @@ mod kill_points;
 mod local;
 mod preflight;
 mod remote_tracker;
+mod rerun;
 mod schema;
 mod supervisor;
 mod support;

@@ -52,6 +52,7 @@ impl From<Explained> for Value {
         let (layer, place) = match explained.origin {
             Origin::Flag(_) => ("flag", None),
             Origin::RunConfig { file, line } => ("run_config", Some((file, line))),
+            Origin::Job(_) => ("job", None),
             Origin::Environment(_) => ("environment", None),
             Origin::ProjectSettings { file, line } => ("project_settings", Some((file, line))),
             Origin::UserSettings { file, line } => ("user_settings", Some((file, line))),

@@ -18,10 +18,13 @@ pub(crate) mod internal;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod plan;
+pub(crate) mod rerun;
 pub(crate) mod schema;
+pub(crate) mod send;
 pub(crate) mod snapshot;
 pub(crate) mod submit;
 pub(crate) mod tracking;
+pub(crate) mod watcher;
 
 /// What a command sees of the machine.
 #[derive(Debug, Clone)]

@@ -58,9 +58,9 @@ impl From<&Plan> for PlanReport {
     }
 }
 
-pub(crate) fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let loaded = sendoff::config::load(&arguments.run.request(world))?;
-    let plan = plan(loaded, &world.dirs, &world.variables)?;
+    let plan = plan(loaded, None, &world.dirs, &world.variables).await?;
     let report = PlanReport::from(&plan);
     if printer.is_json() {
         printer.json(&json::report("plan", report));

@@ -1,0 +1,45 @@
+//! What the run config asks of the target, beside what the target can do.
+
+use super::Error;
+use crate::config::RunConfig;
+use crate::support::words::{Count, Size, Span};
+use crate::target::Target;
+
+/// One key that the target was asked about, and can honour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Capability {
+    /// The key.
+    pub key: &'static str,
+    /// What the run config asks; `None` when it leaves it to the target.
+    pub asked: Option<String>,
+    /// What the target can do.
+    pub can: String,
+}
+
+/// Compares; what the target cannot do is refused by the key's name.
+pub(super) fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Capability>, Error> {
+    let can = target.capabilities();
+    let refuse = |key, reason| Err(Error::Incapable { target: run.target.value.name.clone(), key, reason });
+    let cpus = Count(can.cpus as usize, "CPU").to_string();
+    if run.resources.cpus.is_some_and(|asked| asked > can.cpus) {
+        return refuse("resources.cpus", format!("it has {cpus}"));
+    }
+    if let Some(reason) = can.memory_refusal.clone().filter(|_| run.resources.memory.is_some()) {
+        return refuse("resources.memory", reason);
+    }
+    let gpus = Count(can.gpus as usize, "GPU").to_string();
+    if run.resources.gpus.is_some_and(|asked| asked > can.gpus) {
+        return refuse("resources.gpus", format!("it has {gpus}"));
+    }
+    let memory = can.memory_refusal.map_or_else(|| "can be limited".to_owned(), |reason| format!("cannot be limited: {reason}"));
+    Ok(vec![
+        Capability { key: "resources.cpus", asked: run.resources.cpus.map(|count| count.to_string()), can: format!("has {cpus}") },
+        Capability { key: "resources.memory", asked: run.resources.memory.map(|bytes| Size(bytes).to_string()), can: memory },
+        Capability { key: "resources.gpus", asked: run.resources.gpus.map(|count| count.to_string()), can: format!("has {gpus}") },
+        Capability {
+            key: "resources.max_duration",
+            asked: run.resources.max_duration.map(|limit| Span(limit).to_string()),
+            can: "is kept by the supervisor".to_owned(),
+        },
+    ])
+}
