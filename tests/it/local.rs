@@ -41,78 +41,6 @@ fn every_example_is_checked_and_planned() {
 }
 
 #[test]
-fn outputs_are_collected_and_downloaded_and_nothing_is_overwritten() {
-    let sandbox = Sandbox::new();
-    sandbox.file(
-        "run.yaml",
-        "command: mkdir outputs && echo a > outputs/a && echo m > ${{outputs.model}}/m && exit 3\noutputs: {model: {}}\n",
-    );
-    sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job"]).expect(3);
-    sandbox.sendoff(&["download", "the-job"]).expect(0);
-    for name in ["outputs/a", "model/m", "log.txt"] {
-        assert!(sandbox.project().join("the-job").join(name).is_file(), "{name}");
-    }
-    let again = sandbox.sendoff(&["download", "the-job"]);
-    assert!(again.stderr.contains("exists already"), "{}", again.stderr);
-}
-
-#[test]
-fn a_job_outlives_its_client_and_cancel_ends_all_of_it() {
-    let sandbox = Sandbox::new();
-    sandbox.file("run.yaml", "command: \"echo first; trap '' TERM; sleep 600 & sleep 600\"\ngrace: 1s\n");
-    sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", "long-one"]).expect(0);
-    wait_until(|| {
-        let log = sandbox.sendoff(&["logs", "long-one"]).stdout;
-        if log.contains("first") { Ok(()) } else { Err(log) }
-    });
-    let cancelled = sandbox.sendoff(&["cancel", "long-one"]).expect(0);
-    assert!(cancelled.stdout.contains("cancelled"), "{}", cancelled.stdout);
-    wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{:?}", sandbox.processes())) });
-    sandbox.sendoff(&["wait", "long-one"]).expect(241);
-    sandbox.sendoff(&["cancel", "long-one"]).expect(0);
-}
-
-#[test]
-fn the_time_limit_is_kept_by_the_machine_that_runs_the_job() {
-    let sandbox = Sandbox::new();
-    sandbox.file("run.yaml", "command: sleep 600\nresources: {max_duration: 1s}\n");
-    let run = sandbox.sendoff(&["submit", "--no-tracking"]).expect(242);
-    assert!(run.stderr.contains("max_duration"), "{}", run.stderr);
-}
-
-#[test]
-fn a_full_queue_holds_jobs_back_in_order() {
-    let sandbox = Sandbox::new();
-    sandbox.file("sendoff.yaml", "compute_targets: {one: {type: local, max_jobs: 1}}\n");
-    sandbox.file("run.yaml", "command: 'while [ ! -e ${{inputs.go}} ]; do sleep 0.05; done'\ncompute_target: one\ninputs: {go: GO}\n");
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
-    for id in ["job-a", "job-b"] {
-        sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", id, "--set", &set]).expect(0);
-        let word = if id == "job-a" { "running" } else { "queued" };
-        wait_until(|| {
-            let seen = sandbox.sendoff(&["status", id]).stdout;
-            if seen.contains(word) { Ok(()) } else { Err(seen) }
-        });
-    }
-    std::fs::write(go, "").expect("writable");
-    for id in ["job-a", "job-b"] {
-        sandbox.sendoff(&["wait", id]).expect(0);
-    }
-}
-
-#[test]
-fn secrets_reach_the_job_and_stay_out_of_every_file() {
-    let sandbox = Sandbox::new().env("API_KEY", "hunter2-hunter2");
-    sandbox.file("run.yaml", "command: 'test \"$API_KEY\" = \"hunter2-\"hunter2'\nsecrets: [API_KEY]\n");
-    sandbox.sendoff(&["submit", "--no-tracking"]).expect(0);
-    for entry in walkdir::WalkDir::new(sandbox.home()).into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
-        let bytes = std::fs::read(entry.path()).expect("readable");
-        assert!(!bytes.windows(15).any(|window| window == b"hunter2-hunter2"), "{}", entry.path().display());
-    }
-}
-
-#[test]
 fn gc_removes_what_no_job_names_and_nothing_else() {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ok\n");
@@ -157,4 +85,63 @@ fn ten_racing_submissions_of_one_key_run_once() {
     }
     assert_eq!(lines(&witness), 1);
     assert_eq!(sandbox.sendoff(&["env", "list", "--output", "json"]).json()["environments"].as_array().map(Vec::len), Some(1));
+}
+
+/// Opens a terminal, submits in it, and closes it once the log has a line: the kernel then hangs up on everything of that session.
+const IN_A_TERMINAL: &str = r"
+import os, pty, sys, time
+log, program, arguments = sys.argv[1], sys.argv[2], sys.argv[2:]
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv(program, arguments)
+deadline = time.monotonic() + 60
+while not (os.path.exists(log) and 'ready' in open(log).read().split('\n')):
+    assert time.monotonic() < deadline, 'the job did not start'
+    time.sleep(0.02)
+os.close(terminal)
+os.waitpid(pid, 0)
+";
+
+#[test]
+fn closing_the_terminal_does_not_end_the_job_and_its_log_is_whole() {
+    let sandbox = Sandbox::new();
+    sandbox.file(
+        "run.yaml",
+        "command: 'echo first; echo ready; while [ ! -e $SENDOFF_INPUT_GO ]; do sleep 0.02; done; echo last'\ninputs: {go: GO}\n",
+    );
+    let go = sandbox.home().join("go");
+    let set = format!("inputs.go={}", go.display());
+    let submit = sandbox.command(&["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]);
+    let mut terminal = std::process::Command::new("python3");
+    terminal.args(["-c", IN_A_TERMINAL]).arg(sandbox.attempt("the-job", "log")).arg(submit.get_program()).args(submit.get_args());
+    terminal.current_dir(sandbox.project()).env_clear();
+    terminal.envs(submit.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    sendoff::support::command::capture(&mut terminal, std::time::Duration::from_mins(2)).expect("the client is gone with its terminal");
+    let status = sandbox.sendoff(&["status", "the-job", "--output", "json"]).expect(0).json();
+    assert_eq!(status["state"], "running");
+    std::fs::write(&go, "").expect("writable");
+    let log = sandbox.sendoff(&["logs", "the-job", "--follow"]).expect(0).stdout;
+    assert!(log.starts_with("[sendoff] unpack: ") && log.contains("\nfirst\nready\nlast\n"), "{log}");
+    sandbox.nothing_runs();
+}
+
+#[test]
+fn a_job_that_is_submitted_from_inside_a_job_outlives_it() {
+    let sandbox = Sandbox::new();
+    sandbox.file("inner.yaml", "command: 'echo inner; while [ ! -e $SENDOFF_INPUT_GO ]; do sleep 0.02; done'\ninputs: {go: GO}\n");
+    let go = sandbox.home().join("go");
+    let program = sandbox.command(&[]).get_program().to_string_lossy().into_owned();
+    sandbox.file(
+        "run.yaml",
+        &format!(
+            "command: 'SENDOFF_HOME={} {program} submit inner.yaml --no-tracking --detach --job-id inner-job --set inputs.go={}'\ninherit: [UV_CACHE_DIR]\n",
+            sandbox.home().display(),
+            go.display()
+        ),
+    );
+    sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "outer-job"]).expect(0);
+    let status = sandbox.sendoff(&["status", "inner-job", "--output", "json"]).expect(0).json();
+    assert!(["submitted", "running"].contains(&status["state"].as_str().unwrap_or_default()), "{status}");
+    std::fs::write(&go, "").expect("writable");
+    sandbox.sendoff(&["wait", "inner-job"]).expect(0);
 }

@@ -6,6 +6,7 @@ mod conformance;
 mod exactly_once;
 mod interrupt;
 mod kill_points;
+mod limits;
 mod local;
 mod preflight;
 mod remote_tracker;

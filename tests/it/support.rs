@@ -95,6 +95,16 @@ impl Sandbox {
         finish(self.command(arguments))
     }
 
+    /// Runs a command where a shell script has mounted what it wants, seen by this command and what it starts only.
+    pub(crate) fn with_mounts(&self, mounts: &str, arguments: &[&str]) -> Run {
+        let inner = self.command(arguments);
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--map-root-user", "/bin/sh", "-euc"]).arg(format!("{mounts}\ncd \"$0\"; exec \"$@\""));
+        command.arg(self.project()).arg(inner.get_program()).args(inner.get_args()).current_dir(self.project()).env_clear();
+        command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
+        finish(command)
+    }
+
     /// Runs a command that is armed to die at a kill point.
     pub(crate) fn armed(&self, point: &str, arguments: &[&str]) -> Run {
         let mut command = self.command(arguments);
