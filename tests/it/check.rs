@@ -507,3 +507,20 @@ fn a_variable_is_set_by_one_key_and_a_name_makes_one_variable() {
     error: found 5 problems in `run.yaml`
     ");
 }
+
+#[test]
+fn arguments_of_a_notebook_are_refused_and_not_ignored() {
+    let sandbox = Sandbox::new();
+    sandbox.file("search.ipynb", "{}").file("run.yaml", "script: search.ipynb\narguments: [--C, 1]\n");
+    assert_snapshot!(refused(&sandbox, &[]), @r#"
+    error: a notebook takes no `arguments`
+     --> run.yaml:2:12
+      |
+    2 | arguments: [--C, 1]
+      |            ^^^^^^^^ nobody would read them
+      |
+      = help: write `inputs:`; its cells find them in `os.environ["SENDOFF_INPUT_<NAME>"]`
+
+    error: found 1 problem in `run.yaml`
+    "#);
+}

@@ -26,21 +26,6 @@ fn init_writes_a_run_config_that_can_be_submitted_and_overwrites_nothing() {
 }
 
 #[test]
-fn every_example_is_checked_and_planned() {
-    let sandbox = Sandbox::new();
-    let examples = format!("{}/examples", env!("CARGO_MANIFEST_DIR"));
-    for name in
-        ["digits/run.yaml", "pep723/train.py", "azure-article/plain.yaml", "azure-article/with_experiment.yaml", "settings/run.yaml"]
-    {
-        let file = format!("{examples}/{name}");
-        sandbox.sendoff(&["check", &file]).expect(0);
-        sandbox.sendoff(&["plan", &file]).expect(0);
-        sandbox.sendoff(&["config", "show", &file]).expect(0);
-    }
-    assert!(!sandbox.home().exists(), "a plan changed something");
-}
-
-#[test]
 fn gc_removes_what_no_job_names_and_nothing_else() {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ok\n");

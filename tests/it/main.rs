@@ -4,6 +4,7 @@ mod bad_input;
 mod check;
 mod conformance;
 mod exactly_once;
+mod examples;
 mod interrupt;
 mod kill_points;
 mod limits;

@@ -45,7 +45,17 @@ pub(super) fn check(document: &document::RunConfig, root: &Node, context: &Conte
                 return None;
             }
             match Path::new(&path).extension().and_then(|extension| extension.to_str()) {
-                Some("ipynb") => Some(Entry::Notebook(path)),
+                Some("ipynb") => {
+                    if let Some(arguments) = document.arguments.as_ref().filter(|arguments| !arguments.items.is_empty()) {
+                        context.find(
+                            &arguments.place,
+                            "a notebook takes no `arguments`",
+                            "nobody would read them",
+                            Some("write `inputs:`; its cells find them in `os.environ[\"SENDOFF_INPUT_<NAME>\"]`".to_owned()),
+                        );
+                    }
+                    Some(Entry::Notebook(path))
+                }
                 Some("py") => Some(Entry::Script(path)),
                 _ => {
                     context.find(
