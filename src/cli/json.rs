@@ -24,6 +24,11 @@ pub(crate) fn report<T: Serialize>(kind: &'static str, body: T) -> Report<T> {
     Report { kind, version: VERSION, body }
 }
 
+/// Returns the word that an enum of ours has in JSON.
+pub(crate) fn word<T: Serialize>(value: &T) -> String {
+    serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
 #[derive(Serialize)]
 pub(crate) struct Job {
     id: String,

@@ -6,6 +6,7 @@ mod failure;
 mod interrupt;
 mod json;
 mod printer;
+mod report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -30,19 +30,25 @@ pub struct Packed {
 #[derive(Debug, Clone)]
 pub struct Store {
     cache: PathBuf,
+    renews: bool,
 }
 
 impl Store {
     /// Names the store; creates nothing.
     pub fn new(cache: &Path) -> Self {
-        Self { cache: cache.to_owned() }
+        Self { cache: cache.to_owned(), renews: true }
+    }
+
+    /// Names the store for somebody who only looks: a scan then reads the stat cache and leaves it as it is.
+    pub fn looking(cache: &Path) -> Self {
+        Self { cache: cache.to_owned(), renews: false }
     }
 
     fn file(&self, id: &SnapshotId, extension: &str) -> PathBuf {
         self.cache.join("snapshots").join(format!("{id}.{extension}"))
     }
 
-    /// Hashes the files of a listing, through the stat cache, which it renews.
+    /// Hashes the files of a listing, through the stat cache, which it renews unless it only looks.
     pub fn scan(&self, spec: &Spec, listing: &Listing) -> Result<Manifest, Error> {
         let root = spec.root.canonicalize().context("open", &spec.root)?;
         let path = cache::path_for(&self.cache, &root);
@@ -61,7 +67,7 @@ impl Store {
             .map_err(|problem| Error::Unpackable(vec![problem]))?
             .into_iter()
             .collect();
-        if known.contains(&None) {
+        if self.renews && known.contains(&None) {
             let digests = manifest.files().map(|(_, _, digest)| digest);
             // A cache that cannot be written costs time, nothing else.
             let _ = StatCache::write(&path, i64::try_from(started).unwrap_or(0), listing.files.iter().zip(digests));

@@ -63,11 +63,9 @@ pub async fn submit(
     if let Some(aside) = &jobs.store.moved_aside {
         observer.warn(&format!("the job store was broken; it was moved to `{}` and made anew from the job folders", aside.display()));
     }
-    let id = match (&options.job_id, &options.key) {
-        (Some(id), _) => id.clone(),
-        (None, Some(key)) => JobId::from_key(key),
-        (None, None) => JobId::generate(),
-    };
+    let chosen = wanted_id(&options);
+    let past = if chosen.is_some() { Past::Possible } else { Past::None };
+    let id = chosen.unwrap_or_else(JobId::generate);
     let config_digest = plan.config_digest();
     let _lock = lock(&jobs, &id, &options.stop).await?;
     // A store that was lost has never heard of a chosen id; the job's folder may have.
@@ -94,7 +92,6 @@ pub async fn submit(
     }
     jobs.store.put(&record)?;
     fault::point("reserve.after");
-    let past = if options.job_id.is_some() || options.key.is_some() { Past::Possible } else { Past::None };
     let mut handing = HandingOver { jobs, plan: &plan, prepared: &prepared, dirs, variables, past };
     match handing.run(record).await {
         Ok(record) => Ok(Submission { record, adopted: false }),
@@ -121,8 +118,13 @@ async fn lock(jobs: &Jobs, id: &JobId, stop: &CancellationToken) -> Result<Lock,
     }
 }
 
+/// Returns the id that the user chose, if any.
+pub(super) fn wanted_id(options: &Options) -> Option<JobId> {
+    options.job_id.clone().or_else(|| options.key.as_deref().map(JobId::from_key))
+}
+
 /// Returns the hash of everything that makes two requests the same.
-fn digest(config: &str, snapshot: &str, environment: &str) -> String {
+pub(super) fn digest(config: &str, snapshot: &str, environment: &str) -> String {
     let digest = Sha256::digest(format!("{config}\n{snapshot}\n{environment}").as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

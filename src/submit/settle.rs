@@ -39,28 +39,52 @@ pub(super) async fn settle(
     } else {
         record = jobs.refresh(record).await?;
     }
-    let mut differences = Vec::new();
-    if record.config_digest != config_digest {
-        differences.push("run config");
-    }
-    if record.snapshot != prepared.packed.id.as_str() {
-        differences.push("snapshot");
-    }
-    if record.environment != prepared.environment.id.as_str() {
-        differences.push("environment");
-    }
-    match &record.state {
-        JobState::Failed(_) | JobState::Cancelled(_) | JobState::Lost(_) if options.new_attempt => {
+    let wanted = Wanted { config: config_digest, snapshot: prepared.packed.id.as_str(), environment: prepared.environment.id.as_str() };
+    match decide(&record, &wanted, options.new_attempt)? {
+        Decision::Adopt => Ok(Settled::Adopt(record)),
+        Decision::NextAttempt => {
             record.attempt += 1;
             if let Some(tracking) = &mut record.tracking {
                 tracking.closed = false;
             }
             Ok(Settled::Go(record))
         }
-        JobState::Failed(_) => Err(Error::EndedBefore { id: record.id.to_string(), word: "failed".to_owned() }),
-        JobState::Cancelled(_) => Err(Error::EndedBefore { id: record.id.to_string(), word: "was cancelled".to_owned() }),
-        JobState::Lost(_) => Err(Error::EndedBefore { id: record.id.to_string(), word: "was lost".to_owned() }),
+    }
+}
+
+/// A request, as a record knows it.
+pub(super) struct Wanted<'a> {
+    pub(super) config: &'a str,
+    pub(super) snapshot: &'a str,
+    pub(super) environment: &'a str,
+}
+
+/// What comes of a request under an id that a job has already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    /// It is that job.
+    Adopt,
+    /// It starts that job again.
+    NextAttempt,
+}
+
+/// Decides about a job that was handed to its target.
+pub(super) fn decide(record: &Record, wanted: &Wanted<'_>, new_attempt: bool) -> Result<Decision, Error> {
+    let differences: Vec<&'static str> = [
+        ("run config", record.config_digest != wanted.config),
+        ("snapshot", record.snapshot != wanted.snapshot),
+        ("environment", record.environment != wanted.environment),
+    ]
+    .into_iter()
+    .filter_map(|(name, differs)| differs.then_some(name))
+    .collect();
+    let ended = |word: &str| Err(Error::EndedBefore { id: record.id.to_string(), word: word.to_owned() });
+    match &record.state {
+        JobState::Failed(_) | JobState::Cancelled(_) | JobState::Lost(_) if new_attempt => Ok(Decision::NextAttempt),
+        JobState::Failed(_) => ended("failed"),
+        JobState::Cancelled(_) => ended("was cancelled"),
+        JobState::Lost(_) => ended("was lost"),
         _ if !differences.is_empty() => Err(Error::Different { id: record.id.to_string(), differences }),
-        _ => Ok(Settled::Adopt(record)),
+        _ => Ok(Decision::Adopt),
     }
 }

@@ -9,6 +9,7 @@ mod interrupt;
 mod kill_points;
 mod limits;
 mod local;
+mod plan;
 mod preflight;
 mod remote_tracker;
 mod rerun;
