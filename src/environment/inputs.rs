@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::requirements::Requirements;
 use super::{Error, Interpreter, Mlflow, PackageSource, Spec, resolve};
 use crate::support::fs;
 
@@ -15,7 +16,7 @@ pub struct Inputs(BTreeMap<String, String>);
 
 impl Inputs {
     /// Reads and hashes what a spec names.
-    pub(super) fn of(spec: &Spec, interpreter: &Interpreter) -> Result<Self, Error> {
+    pub(super) fn of(spec: &Spec, wanted: &Requirements, interpreter: &Interpreter) -> Result<Self, Error> {
         let mut inputs = BTreeMap::new();
         let mut put = |name: &str, text: String| drop(inputs.insert(name.to_owned(), text));
         put("python", interpreter.version.rsplit_once('.').map_or(interpreter.version.clone(), |(minor, _)| minor.to_owned()));
@@ -33,33 +34,29 @@ impl Inputs {
             .join("\n");
         put("index", format!("{index}\n{ambient}"));
         put("find_links", spec.find_links.join("\n"));
-        let lines = match &spec.packages {
-            PackageSource::Pip(lines) => {
-                put("pip_packages", lines.join("\n"));
-                lines.clone()
-            }
-            PackageSource::RequirementsFile(path) => {
-                let lines = resolve::flatten(path, 0)?;
-                put("requirements_file", digest(lines.join("\n").as_bytes()));
-                lines
-            }
-            PackageSource::CondaFile(path) => {
-                put("conda_file", digest(&fs::read(path)?));
-                Vec::new()
-            }
+        let lines = digest(wanted.lines.join("\n").as_bytes());
+        match &spec.packages {
+            PackageSource::Pip(lines) => put("pip_packages", lines.join("\n")),
+            PackageSource::RequirementsFile(_) => put("requirements_file", lines),
+            PackageSource::CondaFile(_) => put("conda_file", lines),
             PackageSource::Pyproject(path) => {
                 put("pyproject", digest(&fs::read(path)?));
                 let lock = path.with_file_name("uv.lock");
                 if lock.is_file() {
                     put("uv.lock", digest(&fs::read(&lock)?));
                 }
-                Vec::new()
             }
-        };
-        for line in lines {
-            if let Some(path) = resolve::local_path(&line, &spec.root) {
-                put(&line, path_digest(&path)?);
+        }
+        if !wanted.constraints.is_empty() {
+            put("constraints", digest(wanted.constraints.join("\n").as_bytes()));
+        }
+        for line in &wanted.lines {
+            if let Some(path) = resolve::local_path(line, &wanted.folder) {
+                put(line, path_digest(&path)?);
             }
+        }
+        if spec.install_project {
+            put("project", path_digest(&spec.root)?);
         }
         Ok(Self(inputs))
     }
@@ -102,13 +99,14 @@ pub(super) fn digest(bytes: &[u8]) -> String {
 }
 
 /// Hashes a wheel, or everything in a folder.
-fn path_digest(path: &Path) -> Result<String, Error> {
+pub(super) fn path_digest(path: &Path) -> Result<String, Error> {
     if path.is_file() {
         return Ok(digest(&fs::read(path)?));
     }
     let mut text = String::new();
     let skipped = |name: &std::ffi::OsStr| {
-        name == "__pycache__" || name == ".git" || name == "build" || name.to_string_lossy().ends_with(".egg-info")
+        let name = name.to_string_lossy();
+        ["__pycache__", ".git", ".venv", "build", "outputs", "logs"].contains(&name.as_ref()) || name.ends_with(".egg-info")
     };
     for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_entry(|entry| !skipped(entry.file_name())).flatten() {
         if entry.file_type().is_file() {

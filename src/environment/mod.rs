@@ -10,6 +10,7 @@ mod conda;
 mod error;
 mod inputs;
 mod python;
+mod requirements;
 mod resolve;
 mod section;
 mod spec;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::uv::Uv;
+use requirements::Requirements;
 
 pub use error::Error;
 pub use inputs::Inputs;
@@ -129,7 +131,8 @@ impl Environments {
         let Some(interpreter) = &python else {
             return Ok(Inspection { python, lock: None, id: None, built: false, changed: Vec::new() });
         };
-        let inputs = Inputs::of(spec, interpreter)?;
+        let wanted = Requirements::of(spec)?;
+        let inputs = Inputs::of(&wanted.indexes(spec), &wanted, interpreter)?;
         let changed = inputs.changes_since(&self.locks(), &spec.root);
         let lock = resolve::stored(&self.locks(), &inputs);
         let id = lock.as_ref().map(|lock| venv::id(lock, interpreter));
@@ -149,13 +152,15 @@ impl Environments {
                 found
             }
         };
-        let inputs = Inputs::of(spec, &interpreter)?;
+        let wanted = Requirements::of(spec)?;
+        let spec = &wanted.indexes(spec);
+        let inputs = Inputs::of(spec, &wanted, &interpreter)?;
         let lock = match resolve::stored(&self.locks(), &inputs).filter(|_| !upgrade) {
             Some(lock) => lock,
             None => {
                 let uv = self.uv(progress)?;
                 progress.step(Step::Resolving);
-                let lock = resolve::resolve(&uv, spec, &interpreter, upgrade)?;
+                let lock = resolve::resolve(&uv, spec, wanted, &interpreter, upgrade)?;
                 resolve::store(&self.locks(), &inputs, &lock)?;
                 lock
             }
@@ -178,7 +183,9 @@ impl Environments {
         if !fixed.interpreter.path.exists() {
             fixed.interpreter = python::find(&self.uv(progress)?, Some(&fixed.interpreter.version))?;
         }
-        self.build_once(spec, &fixed, progress)
+        // Where packages come from may stand in a file that is gone by now.
+        let spec = Requirements::of(spec).map_or_else(|_| spec.clone(), |wanted| wanted.indexes(spec));
+        self.build_once(&spec, &fixed, progress)
     }
 
     /// Returns where an environment is, or will be: its folder, its interpreter, and the lock file that a live job holds.
@@ -212,7 +219,7 @@ impl Environments {
             if !venv::is_whole(&self.folder(), &id) {
                 let uv = self.uv(progress)?;
                 progress.step(Step::Building { packages: lock.lines().filter(|line| !line.trim().is_empty()).count() });
-                venv::build(&uv, &self.folder(), &id, lock, spec, interpreter)?;
+                venv::build(&uv, &self.folder(), &building, &id, lock, spec, interpreter)?;
             }
             drop(building);
             // Between the two locks a prune may have passed; then it is built again.

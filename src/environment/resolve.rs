@@ -5,15 +5,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::{Error, Inputs, Interpreter, Mlflow, PackageSource, Spec, conda};
+use super::requirements::Requirements;
+use super::{Error, Inputs, Interpreter, Mlflow, PackageSource, Spec, conda, inputs};
 use crate::support::command;
 use crate::support::fs::{self, Context};
 use crate::support::uv::{Uv, ambient};
 
 const LIMIT: Duration = Duration::from_mins(15);
 
-/// Adds the run config's indexes; as variables, because they may hold credentials.
-pub(super) fn with_indexes(mut command: Command, spec: &Spec) -> Command {
+/// Adds the indexes to a command that has its subcommand already. URLs go by variables, because they may hold credentials.
+pub(super) fn add_indexes(command: &mut Command, spec: &Spec) {
     if let Some(url) = &spec.index_url {
         command.env("UV_DEFAULT_INDEX", url);
     }
@@ -23,7 +24,6 @@ pub(super) fn with_indexes(mut command: Command, spec: &Spec) -> Command {
     for link in &spec.find_links {
         command.args(["--find-links", link]);
     }
-    command
 }
 
 /// Returns the Python that the spec or the packages' own files ask for.
@@ -45,26 +45,13 @@ pub(super) fn python_request(spec: &Spec) -> Result<Option<String>, Error> {
     }
 }
 
-/// Returns the lines of a requirements file, those of the files that it includes in their place.
-pub(super) fn flatten(path: &Path, depth: usize) -> Result<Vec<String>, Error> {
-    let mut lines = Vec::new();
-    for line in fs::read_to_string(path)?.lines() {
-        let bare = line.trim();
-        let included = ["-r ", "--requirement ", "-c ", "--constraint "].iter().find_map(|option| bare.strip_prefix(option));
-        match included {
-            Some(name) if depth < 8 => lines.extend(flatten(&path.with_file_name(name.trim()), depth + 1)?),
-            _ => lines.push(line.to_owned()),
-        }
-    }
-    Ok(lines)
-}
-
 /// Returns the local wheel or folder that a requirement names.
-pub(super) fn local_path(line: &str, root: &Path) -> Option<PathBuf> {
-    let bare = line.trim();
+pub(super) fn local_path(line: &str, folder: &Path) -> Option<PathBuf> {
+    let bare = line.split(" #").next().unwrap_or(line).trim();
+    let bare = bare.rsplit_once("@ file://").map_or(bare, |(_, path)| path);
     let is_path =
-        bare.starts_with("./") || bare.starts_with("../") || bare.starts_with('/') || (bare.ends_with(".whl") && !bare.contains("://"));
-    is_path.then(|| root.join(bare)).filter(|path| path.exists())
+        bare == "." || ["./", "../", "/"].iter().any(|start| bare.starts_with(start)) || (bare.ends_with(".whl") && !bare.contains("://"));
+    is_path.then(|| folder.join(bare)).filter(|path| path.exists())
 }
 
 fn file(locks: &Path, inputs: &Inputs) -> PathBuf {
@@ -100,57 +87,60 @@ fn mlflow(spec: &Spec, lines: &[String]) -> Option<String> {
     })
 }
 
-/// Resolves the requirements of a spec for an interpreter.
-pub(super) fn resolve(uv: &Uv, spec: &Spec, interpreter: &Interpreter, upgrade: bool) -> Result<String, Error> {
-    let mut folder = spec.root.clone();
-    let mut lines = match &spec.packages {
-        PackageSource::Pip(lines) => lines.clone(),
-        PackageSource::RequirementsFile(path) => {
-            path.parent().unwrap_or(&spec.root).clone_into(&mut folder);
-            flatten(path, 0)?
-        }
-        PackageSource::CondaFile(path) => conda::read(path, &fs::read_to_string(path)?)?.pip,
-        PackageSource::Pyproject(path) => {
-            path.parent().unwrap_or(&spec.root).clone_into(&mut folder);
-            if path.with_file_name("uv.lock").is_file() { exported(uv, spec, &folder)? } else { declared(path)? }
-        }
-    };
+/// Resolves requirements for an interpreter.
+pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, interpreter: &Interpreter, upgrade: bool) -> Result<String, Error> {
+    let Requirements { mut lines, constraints, folder, .. } = wanted;
+    if let PackageSource::Pyproject(path) = &spec.packages {
+        lines.extend(if path.with_file_name("uv.lock").is_file() { exported(uv, spec, &folder)? } else { declared(path)? });
+    }
     if spec.install_project {
-        lines.push(".".to_owned());
+        lines.push(spec.root.display().to_string());
     }
     lines.extend(mlflow(spec, &lines));
     lines.extend(spec.extra.iter().cloned());
-    if lines.iter().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+    if lines.is_empty() {
         return Ok(String::new());
     }
-    let mut input = tempfile::Builder::new().prefix("requirements-").suffix(".in").tempfile().context("write", std::env::temp_dir())?;
-    input.write_all(lines.join("\n").as_bytes()).context("write", input.path())?;
-    // Relative paths of the requirements start at the folder they were written for.
-    let mut command = with_indexes(ambient(uv.command()), spec);
+    let input = temporary("requirements-", &lines)?;
+    let bounds = temporary("constraints-", &constraints)?;
+    let mut command = ambient(uv.command());
     command.args(["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python"]).arg(&interpreter.path);
+    add_indexes(&mut command, spec);
     if upgrade {
         command.arg("--upgrade");
     }
-    // Standard input would be read relative to the working directory, and so are the paths in it.
+    if !constraints.is_empty() {
+        command.arg("--constraints").arg(bounds.path());
+    }
+    // Relative paths of the requirements start at the folder they were written for: standard input is read relative to the working directory.
     let text = std::fs::File::open(input.path()).context("read", input.path())?;
     command.arg("-").current_dir(&folder);
     let output = command::capture_with(&mut command, LIMIT, Some(text)).map_err(Error::Resolve)?;
-    let output = absolute(&String::from_utf8_lossy(&output.stdout), &folder);
-    Ok(output)
+    located(&String::from_utf8_lossy(&output.stdout), &folder)
 }
 
-/// Makes relative paths in a lock absolute: it is installed from elsewhere.
-fn absolute(lock: &str, folder: &Path) -> String {
+fn temporary(prefix: &str, lines: &[String]) -> Result<tempfile::NamedTempFile, Error> {
+    let mut file = tempfile::Builder::new().prefix(prefix).suffix(".txt").tempfile().context("write", std::env::temp_dir())?;
+    file.write_all(lines.join("\n").as_bytes()).context("write", file.path())?;
+    Ok(file)
+}
+
+/// Writes local wheels and folders of a lock with their whole path, since it is installed from elsewhere, and with a hash of their
+/// content, since another content is another environment.
+fn located(lock: &str, folder: &Path) -> Result<String, Error> {
     let mut text = String::new();
     for line in lock.lines() {
-        if line.starts_with("./") || line.starts_with("../") || line == "." {
-            text.push_str(&folder.join(line).display().to_string());
-        } else {
-            text.push_str(line);
+        match local_path(line, folder) {
+            Some(path) => {
+                let path_is_bare = !line.contains("@ file://");
+                let shown = if path_is_bare { path.display().to_string() } else { line.to_owned() };
+                text.push_str(&format!("{shown}  # {}", &inputs::path_digest(&path)?[..12]));
+            }
+            None => text.push_str(line),
         }
         text.push('\n');
     }
-    text
+    Ok(text)
 }
 
 /// Returns what a `uv.lock` holds, as it is.

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use super::{EnvironmentId, Error, Interpreter, Spec, resolve};
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
 use crate::support::{
-    clock, command,
+    clock, command, fault,
     uv::{Uv, ambient},
 };
 
@@ -52,11 +53,19 @@ pub(super) fn is_whole(base: &Path, id: &EnvironmentId) -> bool {
     folder(base, id).join(".complete").is_file() && python(base, id).exists()
 }
 
-/// Builds it; the exclusive lock must be held. A failure leaves nothing.
-pub(super) fn build(uv: &Uv, base: &Path, id: &EnvironmentId, lock: &str, spec: &Spec, interpreter: &Interpreter) -> Result<(), Error> {
+/// Builds it, holding its exclusive lock. A failure leaves nothing.
+pub(super) fn build(
+    uv: &Uv,
+    base: &Path,
+    held: &Lock,
+    id: &EnvironmentId,
+    lock: &str,
+    spec: &Spec,
+    interpreter: &Interpreter,
+) -> Result<(), Error> {
     let goal = folder(base, id);
     fs::remove_dir_all(&goal)?;
-    let made = fill(uv, &goal, lock, spec, interpreter).and_then(|()| {
+    let made = fill(uv, &goal, held, lock, spec, interpreter).and_then(|()| {
         let built = Built {
             id: id.clone(),
             python: interpreter.version.clone(),
@@ -64,6 +73,7 @@ pub(super) fn build(uv: &Uv, base: &Path, id: &EnvironmentId, lock: &str, spec: 
             created_at: clock::now(),
         };
         let text = serde_json::to_vec_pretty(&built).expect("plain data of ours always serialises");
+        fault::point("environment.before-complete");
         Ok(fs::write_atomic(goal.join(".complete"), &text)?)
     });
     if made.is_err() {
@@ -72,24 +82,28 @@ pub(super) fn build(uv: &Uv, base: &Path, id: &EnvironmentId, lock: &str, spec: 
     made
 }
 
-fn fill(uv: &Uv, goal: &Path, lock: &str, spec: &Spec, interpreter: &Interpreter) -> Result<(), Error> {
+fn fill(uv: &Uv, goal: &Path, held: &Lock, lock: &str, spec: &Spec, interpreter: &Interpreter) -> Result<(), Error> {
     let limit = Duration::from_hours(1);
-    let mut command = ambient(uv.command());
-    command.args(["venv", "--quiet", "--no-project", "--python"]).arg(&interpreter.path).arg(goal).current_dir("/");
-    command::capture(&mut command, limit).map_err(Error::Build)?;
+    // A `uv` that outlives us still writes: it holds the lock too, so that nobody builds beside it.
+    let capture = |command: &mut Command| command::capture_with(command, limit, Some(held.share()?)).map_err(Error::Build);
+    let mut make = ambient(uv.command());
+    make.args(["venv", "--quiet", "--no-project", "--python"]).arg(&interpreter.path).arg(goal).current_dir("/");
+    capture(&mut make)?;
+    fault::point("environment.half-built");
     if lock.trim().is_empty() {
         return Ok(());
     }
     let mut list = tempfile::Builder::new().prefix("lock-").suffix(".txt").tempfile().context("write", std::env::temp_dir())?;
     list.write_all(lock.as_bytes()).context("write", list.path())?;
-    let mut command = resolve::with_indexes(ambient(uv.command()), spec);
-    command
+    let mut install = ambient(uv.command());
+    install
         .args(["pip", "install", "--quiet", "--compile-bytecode", "--no-deps", "--python"])
         .arg(goal.join("bin").join("python"))
         .arg("-r")
         .arg(list.path())
         .current_dir("/");
-    command::capture(&mut command, limit).map_err(Error::Build)?;
+    resolve::add_indexes(&mut install, spec);
+    capture(&mut install)?;
     Ok(())
 }
 
@@ -102,8 +116,11 @@ pub(super) fn list(base: &Path) -> Vec<Built> {
     found
 }
 
-/// Removes what no live job holds.
+/// Removes what no live job holds, and what an interrupted build has left.
 pub(super) fn prune(base: &Path, only: Option<&EnvironmentId>) -> Result<Vec<Built>, Error> {
+    if only.is_none() {
+        remove_half_built(base)?;
+    }
     let mut removed = Vec::new();
     for built in list(base).into_iter().filter(|built| only.is_none_or(|only| *only == built.id)) {
         match Lock::try_exclusive(&lease_file(base, &built.id))? {
@@ -116,6 +133,18 @@ pub(super) fn prune(base: &Path, only: Option<&EnvironmentId>) -> Result<Vec<Bui
         }
     }
     Ok(removed)
+}
+
+fn remove_half_built(base: &Path) -> Result<(), Error> {
+    let Ok(entries) = std::fs::read_dir(base) else { return Ok(()) };
+    for folder in entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir() && !path.join(".complete").is_file()) {
+        if let Some(_lock) = Lock::try_exclusive(&folder.with_extension("lock"))?
+            && !folder.join(".complete").is_file()
+        {
+            fs::remove_dir_all(&folder)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

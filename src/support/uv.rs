@@ -45,7 +45,8 @@ impl Uv {
             return Some(Self { words: vec![program] });
         }
         let own = own_program(data);
-        if own.is_file() {
+        // Written last: a program without it may be half an installation.
+        if own.is_file() && data.join("tools").join("uv").join(".complete").is_file() {
             return Some(Self { words: vec![own] });
         }
         let python = which::which("python3").ok()?;
@@ -59,31 +60,25 @@ impl Uv {
         if let Some(found) = Self::find(data) {
             return Ok(found);
         }
-        let _lock = Lock::exclusive(&data.join("tools").join("uv.lock"))?;
+        let lock = Lock::exclusive(&data.join("tools").join("uv.lock"))?;
         if let Some(found) = Self::find(data) {
             return Ok(found);
         }
         let python = which::which("python3").or_else(|_| which::which("python")).map_err(|_| Error::NoPython)?;
         let folder = data.join("tools").join("uv");
         fs::remove_dir_all(&folder)?;
+        // A pip that outlives us still writes: it holds the lock too, so that nobody installs beside it.
+        let run = |command: &mut Command, limit| command::capture_with(command, limit, Some(lock.share()?)).map_err(Error::Install);
         let install = || {
-            command::capture(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder), Duration::from_mins(2))?;
-            command::capture(
-                Command::new(folder.join("bin").join("python")).args([
-                    "-m",
-                    "pip",
-                    "install",
-                    "--quiet",
-                    "--disable-pip-version-check",
-                    "uv",
-                ]),
-                Duration::from_mins(10),
-            )
+            run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&folder), Duration::from_mins(2))?;
+            let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "uv"];
+            run(Command::new(folder.join("bin").join("python")).args(pip), Duration::from_mins(10))?;
+            Ok(fs::write_atomic(folder.join(".complete"), b"")?)
         };
         if let Err(error) = install() {
             // A folder with half an installation would be found and taken for whole.
             let _ = fs::remove_dir_all(&folder);
-            return Err(Error::Install(error));
+            return Err(error);
         }
         Ok(Self { words: vec![own_program(data)] })
     }

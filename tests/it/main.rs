@@ -3,6 +3,7 @@
 mod bad_input;
 mod check;
 mod conformance;
+mod environment;
 mod exactly_once;
 mod examples;
 mod interrupt;

@@ -19,12 +19,13 @@ pub(crate) struct Run {
     pub(crate) stderr: String,
 }
 
-fn shared() -> PathBuf {
+/// Returns the folder that all tests share, for what is installed once.
+pub(crate) fn shared() -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR"))
 }
 
 /// Returns a PATH with a real Python first (no shim of a version manager) and a `uv` that is installed once for all tests.
-fn path() -> &'static str {
+pub(crate) fn path() -> &'static str {
     static PATH: OnceLock<String> = OnceLock::new();
     PATH.get_or_init(|| {
         let output = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("python3 runs");
