@@ -118,7 +118,7 @@ enum Command {
 /// A run config and what overrides it.
 #[derive(Debug, Clone, Args)]
 struct RunConfigArguments {
-    /// The run config, or a .py or .ipynb file [default: run.yaml of this folder]
+    /// The run config, a .py or .ipynb file, or a folder with a run.yaml in it [default: this folder]
     file: Option<PathBuf>,
     #[command(flatten)]
     overrides: Overrides,

@@ -5,18 +5,31 @@ use std::path::PathBuf;
 
 use crate::support::fs;
 use crate::support::hints::Hints;
-use crate::support::words::{Count, all_of};
+use crate::support::words::{Count, all_of, any_of};
 use crate::support::yaml::Finding;
 
 /// A run config cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no run config in this folder.
-    #[error("could not find a run config in `{}`", .0.display())]
-    NoRunConfig(PathBuf),
+    #[error("could not find a run config in `{}`", folder.display())]
+    NoRunConfig {
+        /// The folder.
+        folder: PathBuf,
+        /// Files in it that may be one under another name: other YAML files, Python files, notebooks.
+        candidates: Vec<String>,
+    },
     /// The file is not there.
-    #[error("could not find the run config `{}`", .0.display())]
-    Missing(PathBuf),
+    #[error("could not find `{}`", file.display())]
+    Missing {
+        /// The file.
+        file: PathBuf,
+        /// A file of nearly this name.
+        near: Option<String>,
+    },
+    /// The file holds settings.
+    #[error("`{}` holds settings, not a run config", .0.display())]
+    IsSettings(PathBuf),
     /// A file refused.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -40,11 +53,24 @@ fn files(findings: &[Finding]) -> String {
 impl Hints for Error {
     fn hints(&self) -> Vec<String> {
         match self {
-            Self::NoRunConfig(_) => vec![
-                "write one with `sendoff init`".to_owned(),
-                "or submit a Python file as it stands: `sendoff submit train.py`".to_owned(),
-            ],
-            Self::Missing(_) => vec!["`sendoff submit` without a name looks for `run.yaml` in this folder".to_owned()],
+            Self::NoRunConfig { candidates, .. } => {
+                let mut hints = vec!["write one with `sendoff init`, which makes a `run.yaml`".to_owned()];
+                match candidates.as_slice() {
+                    [] => hints.push("or, if it is elsewhere, name it: `sendoff submit path/to/train.py`".to_owned()),
+                    [only] => hints.push(format!("or name the file: `sendoff submit {only}`")),
+                    [first, ..] => {
+                        hints.push(format!("or name one of {}: `sendoff submit {first}`", any_of(candidates.iter().take(5))));
+                    }
+                }
+                hints
+            }
+            Self::Missing { near, .. } => match near {
+                Some(near) => vec![format!("did you mean `{near}`?")],
+                None => vec!["the path starts at the folder that you are in; without one, `run.yaml` of this folder is taken".to_owned()],
+            },
+            Self::IsSettings(_) => {
+                vec!["settings are checked with every run config below them: `sendoff check run.yaml`".to_owned()]
+            }
             Self::File(error) => error.hints(),
             Self::NotText(_) => vec!["save it as UTF-8".to_owned()],
             Self::Findings(_) | Self::Template(_) => Vec::new(),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use super::PathKind;
 use super::document::{InputValue, RunConfig};
+use super::{PathKind, requirement};
 use crate::support::yaml::{Context, Node, Place, Text};
 
 /// Returns the source directory: as written, else the nearest folder upward that contains the script and is not above the repository's root.
@@ -63,10 +63,23 @@ pub(super) fn inspect(
         }
     }
     let Some(section) = &document.environment else { return };
+    for package in section.pip_packages.iter().flat_map(|list| &list.items) {
+        // Extras and markers may follow the path.
+        let text = package.text.split(['[', ';']).next().unwrap_or_default().trim();
+        let path: PathBuf = directory.join(text).components().collect();
+        if requirement::is_path(text) && !path.exists() {
+            context.find(
+                &package.place,
+                format!("the package `{text}` is missing"),
+                format!("`{}` does not exist", path.display()),
+                Some("the path is relative to `source_directory`".to_owned()),
+            );
+        }
+    }
     let files = [("requirements_file", &section.requirements_file), ("conda_file", &section.conda_file), ("pyproject", &section.pyproject)];
     for (key, file) in files {
         let Some(file) = file else { continue };
-        let path = folder.join(&file.text);
+        let path: PathBuf = folder.join(&file.text).components().collect();
         if !path.is_file() {
             let found = if path.is_dir() { "is a folder" } else { "does not exist" };
             context.find(

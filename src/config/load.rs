@@ -9,9 +9,9 @@ use super::check::{self, Given};
 use super::explain::Explained;
 use super::layers::Layers;
 use super::settings::Settings;
-use super::{Error, RunConfig, Sourced, document, inspect, pep723, set};
-use crate::support::fs;
+use super::{Error, RunConfig, Sourced, document, inspect, pep723, set, settings};
 use crate::support::yaml::{self, Context, Node, Place, Read, Source, Value};
+use crate::support::{fs, suggest};
 use crate::tracking;
 
 /// What the command line says.
@@ -66,20 +66,39 @@ pub struct Loaded {
     pub set: Vec<String>,
 }
 
-/// Returns the run config of a folder.
-pub fn find_run_config(folder: &Path) -> Result<PathBuf, Error> {
-    ["run.yaml", "run.yml"]
-        .iter()
-        .map(|name| folder.join(name))
-        .find(|path| path.is_file())
-        .ok_or_else(|| Error::NoRunConfig(folder.to_owned()))
+/// Returns the run config of a folder, which the user has typed as `typed`.
+fn find_run_config(folder: &Path, typed: &Path) -> Result<PathBuf, Error> {
+    let usual = ["run.yaml", "run.yml"].iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    usual.ok_or_else(|| {
+        let candidates = names(folder).into_iter().filter(|name| {
+            let end = Path::new(name).extension().and_then(|end| end.to_str()).unwrap_or("");
+            matches!(end, "yaml" | "yml" | "py" | "ipynb") && name != settings::FILE
+        });
+        Error::NoRunConfig {
+            folder: folder.to_owned(),
+            candidates: candidates.map(|name| typed.join(name).display().to_string()).collect(),
+        }
+    })
+}
+
+/// Returns the names in a folder, sorted.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    names
 }
 
 /// Reads a text file; a missing one and one that is not text have errors of their own.
 pub(super) fn read(path: &Path) -> Result<String, Error> {
     match fs::read(path) {
         Ok(bytes) => String::from_utf8(bytes).map_err(|_| Error::NotText(path.to_owned())),
-        Err(error) if error.is_missing() => Err(Error::Missing(path.to_owned())),
+        Err(error) if error.is_missing() => {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let others = path.parent().map(names).unwrap_or_default();
+            let near = suggest::nearest(name, others.iter().map(String::as_str)).map(str::to_owned);
+            Err(Error::Missing { file: path.to_owned(), near })
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -87,8 +106,10 @@ pub(super) fn read(path: &Path) -> Result<String, Error> {
 /// Loads, checks and inspects; all findings come at once, and nothing is changed or executed.
 pub fn load(request: &Request) -> Result<Loaded, Error> {
     let file = match &request.file {
+        Some(file) if file.file_name().is_some_and(|name| name == settings::FILE) => return Err(Error::IsSettings(file.clone())),
+        Some(file) if request.cwd.join(file).is_dir() => find_run_config(&request.cwd.join(file), file)?,
         Some(file) => request.cwd.join(file),
-        None => find_run_config(&request.cwd)?,
+        None => find_run_config(&request.cwd, Path::new(""))?,
     };
     let text = match &request.stored {
         Some(stored) => stored.text.clone(),

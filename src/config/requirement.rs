@@ -13,12 +13,18 @@ pub(super) struct Refusal {
     pub(super) fix: Option<String>,
 }
 
+/// Returns whether an entry names a wheel or a folder on this machine.
+pub(super) fn is_path(line: &str) -> bool {
+    let is_wheel = line.ends_with(".whl") && !line.contains("://");
+    is_wheel || line.starts_with("./") || line.starts_with("../") || line.starts_with('/')
+}
+
 /// Checks a PEP 508 string, a git or URL form, a wheel or a folder of the snapshot.
 pub(super) fn check(text: &str) -> Result<(), Refusal> {
     let refuse = |reason: &str, fix: &str| Err(Refusal { reason: reason.to_owned(), fix: Some(fix.to_owned()) });
     let line = text.trim();
     if line.is_empty() {
-        return refuse("an empty entry", "remove it");
+        return refuse("nothing here", "remove it");
     }
     if line.starts_with('-') {
         let word = line.split([' ', '=']).next().unwrap_or(line);
@@ -35,8 +41,7 @@ pub(super) fn check(text: &str) -> Result<(), Refusal> {
         };
     }
     let is_url = ["git+", "http://", "https://", "file://"].iter().any(|prefix| line.starts_with(prefix));
-    let is_path = line.starts_with("./") || line.starts_with("../") || line.starts_with('/') || line.ends_with(".whl");
-    if is_url || is_path {
+    if is_url || is_path(line) {
         return Ok(());
     }
     match Requirement::<VerbatimUrl>::from_str(line) {

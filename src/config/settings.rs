@@ -7,6 +7,9 @@ use super::{Error, Origin, document, load};
 use crate::support::yaml::{self, Context, Place, Read};
 use crate::target::config::Target;
 
+/// The name of a settings file.
+pub(super) const FILE: &str = "sendoff.yaml";
+
 /// One settings file.
 #[derive(Debug)]
 pub(super) struct Settings {
@@ -19,7 +22,7 @@ impl Settings {
     pub(super) fn load_all(start: &Path, home: Option<&Path>, own: &Path, cwd: &Path, context: &Context) -> Result<Vec<Self>, Error> {
         let mut files: Vec<(PathBuf, Author)> =
             trust::project_files(start, home, context).into_iter().map(|file| (file, Author::Project)).collect();
-        let own = own.join("sendoff.yaml");
+        let own = own.join(FILE);
         if own.is_file() {
             files.push((own, Author::User));
         }

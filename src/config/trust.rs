@@ -68,7 +68,7 @@ pub(super) fn project_files(start: &Path, home: Option<&Path>, context: &Context
         if Some(folder) == home {
             break;
         }
-        let file = folder.join("sendoff.yaml");
+        let file = folder.join(super::settings::FILE);
         if file.is_file() {
             if is_ours(&file) {
                 found.push(file);

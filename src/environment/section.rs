@@ -4,13 +4,14 @@ use std::str::FromStr;
 
 use pep508_rs::pep440_rs::VersionSpecifiers;
 use schemars::{Schema, json_schema};
+use serde_json::json;
 
 use crate::document;
 use crate::support::yaml::{Grammar, List, Parsed, Text};
 
 document! {
     /// Which Python, and which packages. `pip_packages`, `requirements_file`, `conda_file` and `pyproject` exclude each other.
-    #[schemars(rename = "Environment")]
+    #[schemars(rename = "Environment", transform = one_list)]
     pub struct Section {
         /// The Python version (`3.11`, `3.11.7`, `>=3.10`); default: what the packages' own files say, else the first Python 3.10 or newer found.
         python: Parsed<PythonRequest>,
@@ -37,6 +38,14 @@ document! {
         /// The Dockerfile of that image, on targets with containers.
         dockerfile: Text,
     }
+}
+
+/// Says in the schema that the packages come from one place.
+fn one_list(schema: &mut Schema) {
+    let forms = ["pip_packages", "requirements_file", "conda_file", "pyproject"];
+    let pairs: Vec<serde_json::Value> =
+        (0..forms.len()).flat_map(|second| (0..second).map(move |first| json!({ "required": [forms[first], forms[second]] }))).collect();
+    schema.insert("not".to_owned(), json!({ "anyOf": pairs }));
 }
 
 /// A Python version or a range of them. Never a path: a run config does not name a program for `plan` to run.

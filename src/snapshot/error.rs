@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::support::fs;
 use crate::support::hints::Hints;
-use crate::support::words::{Count, any_of};
+use crate::support::words::{Count, all_of};
 
 /// One entry of a tree that cannot be packed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl Hints for Error {
             Self::Secrets(problems) => {
                 let names: Vec<&str> = problems.iter().map(|problem| problem.path.as_str()).collect();
                 vec![
-                    format!("keep {} out with a line in `.sendoffignore`", any_of(names.iter())),
+                    format!("keep {} out with a line in `.sendoffignore`", all_of(names.iter())),
                     format!("or, if sending is meant, write `allow_files: [{}]` in the run config", names.join(", ")),
                 ]
             }

@@ -81,3 +81,32 @@ fn any_scalar_is_a_text_and_every_alias_is_a_key() {
         assert_eq!(validator.is_valid(&document), right, "{text}");
     }
 }
+
+#[test]
+fn what_a_schema_can_tell_of_the_bad_run_configs_it_tells() {
+    // What is written is right in itself: only the program, which sees files, settings and machines, can tell.
+    let beyond = [
+        "script-missing",
+        "script-outside",
+        "script-of-another-kind",
+        "source-directory-missing",
+        "bad-requirements",
+        // The validator gets the last of both.
+        "duplicate-key",
+        "requirements-file-missing",
+        "reference-to-nothing",
+        "secret-not-set",
+        "not-built-yet",
+        "containers-on-this-machine",
+        "target-unknown",
+        "target-not-built-yet",
+        "too-many-cpus",
+    ];
+    let validator = validator("run-config");
+    for file in crate::bad_input::fixtures() {
+        let name = file.file_stem().and_then(|name| name.to_str()).expect("a name");
+        let text = std::fs::read_to_string(&file).expect("it is there");
+        let Ok(document) = serde_yaml::from_str::<Value>(&text) else { continue };
+        assert_eq!(validator.is_valid(&document), beyond.contains(&name), "{name}");
+    }
+}

@@ -16,9 +16,9 @@ pub(super) fn check(section: Option<&Section>, folder: &Path, root: &Path, targe
         refuse_containers(section, context);
     }
     for url in section.index_url.iter().chain(section.extra_index_urls.iter().flat_map(|list| &list.items)) {
-        if let Err(error) = url::Url::parse(&url.text) {
+        if url::Url::parse(&url.text).is_err() {
             let fix = "write it like `https://pypi.org/simple`".to_owned();
-            context.find(&url.place, "this is not the address of a package index", error.to_string(), Some(fix));
+            context.find(&url.place, "this is not the address of a package index", "not a URL", Some(fix));
         }
     }
     Some(Spec {
@@ -40,7 +40,11 @@ fn packages(section: &Section, folder: &Path, context: &Context) -> Option<Packa
     let Section { pip_packages, requirements_file, conda_file, pyproject, .. } = section;
     for text in pip_packages.iter().flat_map(|list| &list.items) {
         if let Err(refusal) = requirement::check(&text.text) {
-            context.find(&text.place, format!("`{}` is not a package", text.text), refusal.reason, refusal.fix);
+            let message = match text.text.trim() {
+                "" => "an entry of `pip_packages` is empty".to_owned(),
+                text => format!("`{text}` is not a package"),
+            };
+            context.find(&text.place, message, refusal.reason, refusal.fix);
         }
     }
     let pip = pip_packages.as_ref().map(|list| {

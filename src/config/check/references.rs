@@ -19,7 +19,8 @@ pub(super) fn check(document: &document::RunConfig, context: &Context) {
             let fix = crate::support::suggest::nearest(&placeholder.name, known.iter().map(String::as_str)).map_or_else(
                 || match known.as_slice() {
                     [] => "declare it below `inputs:` or `outputs:`".to_owned(),
-                    known => format!("there is {}", words::all_of(known)),
+                    [only] => format!("only `{only}` is declared"),
+                    known => format!("declared are {}", words::all_of(known)),
                 },
                 |near| format!("did you mean `${{{{{near}}}}}`?"),
             );
