@@ -1,5 +1,6 @@
 //! The command line: the only code that knows clap, colour, the terminal and exit codes.
 
+mod browser;
 mod commands;
 mod exit;
 mod failure;
@@ -66,12 +67,12 @@ enum Command {
     Schema(commands::schema::Arguments),
     /// List the jobs, newest first
     #[command(visible_alias = "ls")]
-    List(commands::jobs::List),
+    List(commands::list::Arguments),
     /// Show what is known of a job
     #[command(visible_alias = "show")]
     Status(commands::jobs::One),
     /// Show a job's log
-    Logs(commands::jobs::Logs),
+    Logs(commands::logs::Arguments),
     /// Follow a job's log to its end; the same as `logs --follow`
     Stream(commands::jobs::One),
     /// Wait for a job and end with its own exit code
@@ -79,11 +80,11 @@ enum Command {
     /// End a job: TERM, its grace, KILL
     Cancel(commands::jobs::One),
     /// Copy a job's outputs and log into ./<job id>/
-    Download(commands::jobs::Download),
-    /// Print the address of a job's MLflow run
-    Open(commands::jobs::One),
+    Download(commands::download::Arguments),
+    /// Open a job's MLflow run in the browser, or print its address
+    Open(commands::open::Arguments),
     /// Forget a job that has ended, with its log and outputs
-    Delete(commands::jobs::Delete),
+    Delete(commands::delete::Arguments),
     /// Show a job's metrics: last value, extremes and course
     Metrics(commands::metrics::Arguments),
     /// See what a snapshot is made of
@@ -175,6 +176,11 @@ pub(crate) fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
+            if error.use_stderr() && wants_json(std::env::args_os()) {
+                let message = error.kind().as_str().unwrap_or("the command line is wrong").to_owned();
+                let printer = printer::Printer::new(Output::Json, false);
+                printer.json(&json::failure(Exit::Usage.code(), &message, &[error.to_string()], &[], &[]));
+            }
             // Help and version are answers, not mistakes.
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Success.into() };
         }
@@ -190,6 +196,12 @@ pub(crate) fn run() -> ExitCode {
     }
 }
 
+/// Returns whether a command line that could not be read asks for JSON.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let words: Vec<_> = arguments.collect();
+    words.iter().any(|word| word == "--output=json") || words.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
+}
+
 fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failure> {
     // These two run beside jobs and must not depend on the caller's folders.
     match &command {
@@ -199,7 +211,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
         _ => {}
     }
     if let Command::Completions(arguments) = command {
-        return commands::completions::run(&arguments);
+        return commands::completions::run(&arguments, printer);
     }
     let world = commands::World::new()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
@@ -212,15 +224,15 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Check(arguments) => commands::check::run(&arguments, &world, printer),
             Command::Schema(arguments) => commands::schema::run(&arguments, printer),
             Command::Config(command) => commands::config::run(&command, &world, printer),
-            Command::List(arguments) => commands::jobs::list(&arguments, &world, printer).await,
-            Command::Status(arguments) => commands::jobs::status(&arguments, &world, printer).await,
-            Command::Logs(arguments) => commands::jobs::logs(&arguments, &world, printer).await,
-            Command::Stream(arguments) => commands::jobs::follow(&arguments.job, &world, printer, true).await,
-            Command::Wait(arguments) => commands::jobs::follow(&arguments.job, &world, printer, false).await,
-            Command::Cancel(arguments) => commands::jobs::cancel(&arguments, &world, printer).await,
-            Command::Download(arguments) => commands::jobs::download(&arguments, &world, printer).await,
-            Command::Open(arguments) => commands::jobs::open(&arguments, &world, printer),
-            Command::Delete(arguments) => commands::jobs::delete(&arguments, &world, printer).await,
+            Command::List(arguments) => commands::list::run(&arguments, &world, printer).await,
+            Command::Status(arguments) => commands::status::run(&arguments, &world, printer).await,
+            Command::Logs(arguments) => commands::logs::run(&arguments, &world, printer).await,
+            Command::Stream(arguments) => commands::logs::follow(&arguments.job, commands::logs::Show::Log, &world, printer).await,
+            Command::Wait(arguments) => commands::logs::follow(&arguments.job, commands::logs::Show::Nothing, &world, printer).await,
+            Command::Cancel(arguments) => commands::cancel::run(&arguments, &world, printer).await,
+            Command::Download(arguments) => commands::download::run(&arguments, &world, printer).await,
+            Command::Open(arguments) => commands::open::run(&arguments, &world, printer).await,
+            Command::Delete(arguments) => commands::delete::run(&arguments, &world, printer).await,
             Command::Metrics(arguments) => commands::metrics::run(&arguments, &world, printer).await,
             Command::Snapshot(command) => commands::snapshot::run(&command, &world, printer),
             Command::Env(command) => commands::env::run(&command, &world, printer),

@@ -51,6 +51,11 @@ impl Printer {
         self.answer(&text);
     }
 
+    /// Prints one JSON object of several on a line of its own.
+    pub(crate) fn json_line<T: Serialize>(&self, value: &T) {
+        self.answer(&serde_json::to_string(value).expect("report types are plain data"));
+    }
+
     /// Says something to the user, unless only the answer is wanted.
     pub(crate) fn say(&self, text: &str) {
         if !self.quiet {

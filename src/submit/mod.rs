@@ -32,6 +32,6 @@ pub use launch::{Options, Submission, submit};
 pub use observer::Observer;
 pub use plan::{Plan, plan, snapshot_spec};
 pub use rehearsal::{Past, Rehearsal, SecretVariable, rehearse};
-pub use rerun::rerun;
+pub use rerun::{rerun, working_tree};
 pub use tracker::Tracker;
 pub use watch::{Watch, print_log};

@@ -96,19 +96,28 @@ fn snapshot(kept: &Kept, record: &Record, dirs: &Dirs, variables: &BTreeMap<Stri
         commit: kept.git.as_ref().and_then(|git| git.commit.clone()),
         dirty: kept.git.as_ref().is_some_and(|git| git.dirty),
     };
-    let request = Request {
-        file: Some(kept.file.clone()),
-        cwd: kept.file.parent().unwrap_or(&kept.file).to_owned(),
-        flags: Flags { set: kept.set.clone(), target: kept.target.clone(), ..Flags::default() },
-        environment: variables.clone(),
-        user_settings: dirs.config.clone(),
-        stored: None,
-    };
-    let spec = config::load(&request).map(|loaded| snapshot_spec(&loaded.run)).map_err(|_| gone())?;
+    let spec = working_tree(record, dirs, variables).map_err(|_| gone())?;
     let manifest = snapshot::list(&spec).and_then(|listing| store.scan(&spec, &listing)).map_err(|_| gone())?;
     if manifest.id().as_str() != kept.snapshot {
         return Err(gone());
     }
     let (_, packed) = store.pack(&spec, manifest)?;
     if packed.id.as_str() == kept.snapshot { Ok(packed) } else { Err(gone()) }
+}
+
+/// Returns what a submission of the job's run config would pack now.
+pub fn working_tree(record: &Record, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<snapshot::Spec, Error> {
+    let attempt = Attempt::new(&dirs.data, &record.id, record.attempt);
+    let kept: Option<Kept> = kept::read(&attempt, kept::REQUEST).and_then(|text| serde_json::from_str(&text).ok());
+    let file = kept.as_ref().map_or_else(|| record.config_file.clone().into(), |kept| kept.file.clone());
+    let (set, target) = kept.map(|kept| (kept.set, kept.target)).unwrap_or_default();
+    let request = Request {
+        cwd: file.parent().unwrap_or(&file).to_owned(),
+        file: Some(file),
+        flags: Flags { target, set, ..Flags::default() },
+        environment: variables.clone(),
+        user_settings: dirs.config.clone(),
+        stored: None,
+    };
+    Ok(snapshot_spec(&config::load(&request)?.run))
 }

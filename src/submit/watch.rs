@@ -66,10 +66,16 @@ impl Watch {
                 }
             };
             let mut quiet = true;
-            if let Some(out) = out.as_deref_mut() {
-                let next = print_log(&log, self.offset, out).context("show", &log).map_err(crate::job::Error::File)?;
-                quiet = next == self.offset;
-                self.offset = next;
+            if let Some(shown) = out.as_deref_mut() {
+                match print_log(&log, self.offset, shown) {
+                    Ok(next) => {
+                        quiet = next == self.offset;
+                        self.offset = next;
+                    }
+                    // The reader went away (`| head`): the job's end is still worth waiting for.
+                    Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => out = None,
+                    Err(error) => return Err(error).context("show", &log).map_err(crate::job::Error::File)?,
+                }
             }
             if state.is_ended() {
                 return jobs.refresh(self.record.clone()).await;

@@ -1,12 +1,12 @@
 //! Interruptions of `submit`: in CI, without a terminal, at a terminal, and before anything was sent.
 
-use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Sandbox, wait_until};
+use crate::terminal::at_a_terminal;
 
 /// A job that does not listen to TERM and has 30 seconds for it.
 const STUBBORN: &str = "command: \"trap '' TERM INT; echo ready; while :; do sleep 0.1; done\"\n";
@@ -127,43 +127,6 @@ fn an_interruption_before_the_job_is_sent_leaves_nothing() {
     };
     assert_eq!(left("cache/environments"), Vec::<String>::new());
     assert!(left("cache/snapshots").iter().all(|name| !name.starts_with('.')), "{:?}", left("cache/snapshots"));
-}
-
-/// Runs a command at a terminal of its own, types what `steps` says once each text is seen, and returns its exit code and all it showed.
-fn at_a_terminal(sandbox: &Sandbox, arguments: &[&str], steps: &[(&str, &str)]) -> (i32, String) {
-    const PLAYER: &str = r#"
-import json, os, pty, select, sys, time
-steps, command = json.loads(sys.argv[1]), sys.argv[2:]
-pid, terminal = pty.fork()
-if pid == 0:
-    os.execv(command[0], command)
-seen, mark, deadline = b"", 0, time.monotonic() + 60
-while time.monotonic() < deadline:
-    if select.select([terminal], [], [], 0.1)[0]:
-        try:
-            data = os.read(terminal, 65536)
-        except OSError:
-            break
-        if not data:
-            break
-        seen += data
-    if steps and steps[0][0].encode() in seen[mark:]:
-        mark = len(seen)
-        os.write(terminal, steps.pop(0)[1].encode())
-else:
-    os.kill(pid, 9)
-sys.stdout.buffer.write(seen)
-sys.stdout.flush()
-sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) & 255)
-"#;
-    let steps = serde_json::to_string(steps).expect("plain data");
-    let inner = sandbox.command(arguments);
-    let mut player = std::process::Command::new("python3");
-    player.args(["-c", PLAYER, &steps]).arg(inner.get_program()).args(inner.get_args()).env_clear().current_dir(sandbox.project());
-    player.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = player.output().expect("it starts");
-    assert_eq!(output.status.signal(), None, "{output:?}");
-    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[test]

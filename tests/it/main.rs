@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod check;
+mod commands;
 mod conformance;
 mod environment;
 mod exactly_once;
@@ -17,5 +18,6 @@ mod rerun;
 mod schema;
 mod supervisor;
 mod support;
+mod terminal;
 mod tracked;
 mod tracker;

@@ -7,21 +7,28 @@ use sendoff::support::dirs::Dirs;
 
 use super::Failure;
 
+pub(crate) mod cancel;
 pub(crate) mod check;
 pub(crate) mod completions;
 pub(crate) mod config;
+pub(crate) mod delete;
 pub(crate) mod doctor;
+pub(crate) mod download;
 pub(crate) mod env;
 pub(crate) mod gc;
 pub(crate) mod init;
 pub(crate) mod internal;
 pub(crate) mod jobs;
+pub(crate) mod list;
+pub(crate) mod logs;
 pub(crate) mod metrics;
+pub(crate) mod open;
 pub(crate) mod plan;
 pub(crate) mod rerun;
 pub(crate) mod schema;
 pub(crate) mod send;
 pub(crate) mod snapshot;
+pub(crate) mod status;
 pub(crate) mod submit;
 pub(crate) mod tracking;
 pub(crate) mod watcher;

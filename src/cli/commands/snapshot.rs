@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use sendoff::snapshot::{self, Change, Manifest, SnapshotId, Spec, Store};
-use sendoff::submit::{Jobs, snapshot_spec};
+use sendoff::submit::{Jobs, snapshot_spec, working_tree};
 use sendoff::support::words::{Count, Size};
 use serde::Serialize;
 
@@ -32,12 +32,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         run: RunConfigArguments,
     },
-    /// Show how a job's snapshot differs from another's
+    /// Show how the working tree, or another job's snapshot, differs from a job's
     Diff {
-        /// A job
+        /// A job id, a unique prefix of one, `@last`, or a handle
         job: String,
-        /// Another job
-        other: String,
+        /// Another job [default: the present working tree of the first]
+        other: Option<String>,
     },
 }
 
@@ -117,7 +117,16 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
                 let gone = || Failure::Usage(format!("the snapshot of `{}` is no longer kept", record.id));
                 store.manifest(&SnapshotId::new(record.snapshot.clone())).ok_or_else(gone)
             };
-            let changes = manifest(job)?.changes(&manifest(other)?);
+            let before = manifest(job)?;
+            let after = match other {
+                Some(other) => manifest(other)?,
+                None => {
+                    let record = jobs.find(job)?;
+                    let spec = working_tree(&record, &world.dirs, &world.variables)?;
+                    Store::looking(&world.dirs.cache).scan(&spec, &snapshot::list(&spec)?)?
+                }
+            };
+            let changes = before.changes(&after);
             let word = |change| match change {
                 Change::Added => "added",
                 Change::Removed => "removed",
@@ -127,7 +136,7 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
             if printer.is_json() {
                 printer.json(&json::report("snapshot-diff", Differences { changes }));
             } else if changes.is_empty() {
-                printer.say("the snapshots are the same");
+                printer.say("no file differs");
             } else {
                 printer.answer(&changes.iter().map(|entry| format!("{:<8} {}\n", entry.change, entry.path)).collect::<String>());
             }

@@ -7,6 +7,7 @@ use sendoff::tracking::managed::{Managed, Progress, Server};
 use serde::Serialize;
 
 use super::World;
+use crate::cli::browser;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -20,8 +21,12 @@ pub(crate) enum Command {
     Stop,
     /// Show whether it runs, and where
     Status,
-    /// Print its address
-    Open,
+    /// Open it in the browser, or print its address; starts it if it does not run
+    Open {
+        /// Only print the address
+        #[arg(long)]
+        print: bool,
+    },
     /// Print its log
     Logs,
 }
@@ -38,7 +43,21 @@ struct Status {
     log: String,
 }
 
-struct Talk<'a>(&'a Printer);
+/// What `tracking open` and `tracking logs` print as JSON.
+#[derive(Serialize)]
+struct Address {
+    url: String,
+    opened: bool,
+}
+
+#[derive(Serialize)]
+struct Log {
+    path: String,
+    text: String,
+}
+
+/// Tells the user what the managed server is busy with.
+pub(crate) struct Talk<'a>(pub(crate) &'a Printer);
 
 impl Progress for Talk<'_> {
     fn installing(&self) {
@@ -71,13 +90,23 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
             }
         }
         Command::Status => show(&managed, managed.running().as_ref(), printer),
-        Command::Open => match managed.running() {
-            Some(server) => printer.answer(&server.uri()),
-            None => return Err(Failure::Usage("it does not run; `sendoff tracking start` starts it".to_owned())),
-        },
+        Command::Open { print } => {
+            let url = managed.ensure(&Talk(printer)).await?.uri();
+            let opened = !print && !printer.is_json() && browser::open(&url, &world.variables, printer);
+            if printer.is_json() {
+                printer.json(&json::report("address", Address { url, opened }));
+            } else {
+                printer.answer(&url);
+            }
+        }
         Command::Logs => {
-            if let Ok(mut file) = std::fs::File::open(managed.log()) {
-                let _ = std::io::copy(&mut file, &mut std::io::stdout().lock());
+            let text = std::fs::read(managed.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+            if printer.is_json() {
+                printer.json(&json::report("tracking-log", Log { path: managed.log().display().to_string(), text }));
+            } else if text.is_empty() {
+                printer.say("there is no log yet");
+            } else {
+                printer.answer(&text);
             }
         }
     }

@@ -1,0 +1,45 @@
+//! `sendoff download`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sendoff::submit::Jobs;
+use sendoff::support::words::Count;
+use sendoff::target::Target;
+use serde::Serialize;
+
+use super::World;
+use super::jobs::open_jobs;
+use crate::cli::exit::Exit;
+use crate::cli::failure::Failure;
+use crate::cli::json;
+use crate::cli::printer::Printer;
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// A job id, a unique prefix of one, `@last`, or a handle
+    job: String,
+    /// The folder [default: ./<job id>]
+    #[arg(long, value_name = "FOLDER")]
+    to: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Downloaded {
+    job: String,
+    folder: String,
+    files: usize,
+}
+
+pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+    let mut jobs = open_jobs(world, printer)?;
+    let record = jobs.find(&arguments.job)?;
+    let folder = world.cwd.join(arguments.to.clone().unwrap_or_else(|| record.id.as_str().into()));
+    let files = jobs.target(&record).collect(&Jobs::reference(&record), &folder).await?;
+    if printer.is_json() {
+        printer.json(&json::report("download", Downloaded { job: record.id.to_string(), folder: folder.display().to_string(), files }));
+    } else {
+        printer.answer(&format!("{} in `{}`", Count(files, "file"), folder.display()));
+    }
+    Ok(Exit::Success)
+}
