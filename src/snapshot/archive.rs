@@ -7,6 +7,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
+use std::mem::ManuallyDrop;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 
@@ -46,7 +47,8 @@ struct UnderWay<'a> {
 
 /// Writes the files of a manifest, hashing what is written; returns the first path whose content is no longer what the manifest says.
 pub(super) fn write(root: &Path, manifest: &Manifest, output: File) -> Result<Option<String>, Error> {
-    let mut zip = ZipWriter::new(BufWriter::with_capacity(1 << 20, output));
+    // Its drop would try to end a file that failed, and print that it cannot.
+    let mut zip = ManuallyDrop::new(ZipWriter::new(BufWriter::with_capacity(1 << 20, output)));
     let changed: Result<Option<String>, Error> = rayon::in_place_scope(|scope| {
         let mut files = manifest.files();
         let (mut window, mut taken) = (VecDeque::new(), 0);
@@ -72,7 +74,7 @@ pub(super) fn write(root: &Path, manifest: &Manifest, output: File) -> Result<Op
     if let Some(path) = changed? {
         return Ok(Some(path));
     }
-    let mut output = zip.finish().map_err(Error::Zip)?;
+    let mut output = ManuallyDrop::into_inner(zip).finish().map_err(Error::Zip)?;
     output.flush().map_err(|error| Error::Zip(error.into()))?;
     Ok(None)
 }

@@ -7,6 +7,7 @@ mod conformance;
 mod environment;
 mod exactly_once;
 mod examples;
+mod faults;
 mod interrupt;
 mod kill_points;
 mod limits;

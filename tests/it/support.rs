@@ -98,9 +98,14 @@ impl Sandbox {
 
     /// Runs a command where a shell script has mounted what it wants, seen by this command and what it starts only.
     pub(crate) fn with_mounts(&self, mounts: &str, arguments: &[&str]) -> Run {
+        self.script_with_mounts(&format!("{mounts}\ncd \"$0\"; exec \"$@\""), arguments)
+    }
+
+    /// Runs a shell script that may mount what it wants; `"$@"` is the command, `$0` the project.
+    pub(crate) fn script_with_mounts(&self, script: &str, arguments: &[&str]) -> Run {
         let inner = self.command(arguments);
         let mut command = Command::new("unshare");
-        command.args(["--mount", "--map-root-user", "/bin/sh", "-euc"]).arg(format!("{mounts}\ncd \"$0\"; exec \"$@\""));
+        command.args(["--mount", "--map-root-user", "/bin/sh", "-euc", script]);
         command.arg(self.project()).arg(inner.get_program()).args(inner.get_args()).current_dir(self.project()).env_clear();
         command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?)))).stdin(Stdio::null());
         finish(command)

@@ -34,6 +34,11 @@ pub fn link(_target: &Path, _link: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
 }
 
+/// Returns `None`: not known here.
+pub fn free_bytes(_path: &Path) -> Option<u64> {
+    None
+}
+
 /// Returns `None`: there are no signals.
 pub fn ending_signal(_status: ExitStatus) -> Option<i32> {
     None

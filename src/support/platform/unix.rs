@@ -60,6 +60,12 @@ pub fn link(target: &Path, link: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(target, link)
 }
 
+/// Returns how many bytes this user may still write to the file system of a path; `None` when it does not say.
+pub fn free_bytes(path: &Path) -> Option<u64> {
+    let facts = rustix::fs::statvfs(path).ok()?;
+    Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
 /// Returns the signal that ended a process.
 pub fn ending_signal(status: ExitStatus) -> Option<i32> {
     status.signal()

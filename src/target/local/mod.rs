@@ -69,7 +69,10 @@ impl Local {
                         // What is left of it may tell a person more than it tells us.
                         let aside = attempt.path(&format!("{name}.damaged"));
                         std::fs::copy(&path, &aside).context("copy", &path)?;
-                        format!("its record `{}` cannot be read; nothing of it is left running", path.display())
+                        format!(
+                            "its record `{}` cannot be read, so how it ended is not known (its log may tell); nothing of it is left running",
+                            path.display()
+                        )
                     }
                 };
                 let outcome =

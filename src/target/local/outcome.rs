@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, JobSpec, Outcome};
-use crate::support::words;
+use crate::support::{platform, words};
+
+/// Bytes below which a file system counts as full: about what is set aside for the outcome.
+const FULL: u64 = 64 << 10;
 
 /// Why a job is being ended by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(super) struct Evidence {
     pub(super) kills: u64,
     /// Why we ended it, if we did.
     pub(super) stop: Option<Stop>,
+    /// Whether the file system of its log had no room left.
+    pub(super) is_full: bool,
 }
 
 impl Evidence {
@@ -56,6 +61,7 @@ impl Evidence {
             last_step: read("step").filter(|step| !step.is_empty()),
             kills,
             stop,
+            is_full: platform::free_bytes(attempt.folder()).is_some_and(|free| free < FULL),
         }
     }
 }
@@ -100,6 +106,8 @@ pub(super) fn decide(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Ou
                 broken(&mut outcome, format!("the bootstrap ended in its step `{step}`, before the command started; the log says why"));
             } else if seen.kills > 0 {
                 outcome.detail = Some("a child process was killed for want of memory".to_owned());
+            } else if seen.is_full && code != Some(0) {
+                outcome.detail = Some("the file system of its log is full".to_owned());
             }
         }
     }
@@ -165,6 +173,13 @@ mod tests {
         let child = Some("a child process was killed for want of memory".to_owned());
         assert_eq!(ended(&Evidence { kills: 2, ..ran(0) }), (Ending::Exited, Some(0), child));
         assert_eq!(ended(&ran(137)), (Ending::Exited, Some(137), None));
+    }
+
+    #[test]
+    fn a_full_disk_is_a_reason_for_a_failure_only() {
+        let reason = Some("the file system of its log is full".to_owned());
+        assert_eq!(ended(&Evidence { is_full: true, ..ran(1) }), (Ending::Exited, Some(1), reason));
+        assert_eq!(ended(&Evidence { is_full: true, ..ran(0) }), (Ending::Exited, Some(0), None));
     }
 
     #[test]
