@@ -2,7 +2,7 @@
 # sendoff job {{ id }}, attempt {{ attempt }}: the bootstrap around the user's command.
 #
 # Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
-# What is written down for whoever reads it later, in $attempt:
+# All output is in $attempt/log. What is written down for whoever reads it later, in $attempt:
 #   step         the step that was come to
 #   failed-step  the step that failed, unless it was the command
 #   started      there once the command has started
@@ -33,6 +33,7 @@ trap : TERM INT HUP
 {% for name, value in variables %}
 export {{ name }}={{ value | sh }}
 {% endfor %}
+# Secrets come in a file of their own, which is gone before anything of the job runs.
 if [ -f "$attempt/secrets" ]; then
     # shellcheck disable=SC1091
     . "$attempt/secrets"

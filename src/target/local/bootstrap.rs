@@ -53,3 +53,136 @@ pub(super) fn render(spec: &JobSpec, attempt: &Attempt) -> Result<String, Error>
     };
     Ok(template::render("bootstrap.sh", include_str!("../../../templates/bootstrap.sh"), &context)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn spec() -> JobSpec {
+        JobSpec {
+            id: "amber-fox".parse().expect("a good id"),
+            attempt: 2,
+            digest: String::new(),
+            command: Command::Program(["/env/bin/python", "train.py", "--name", "it's $(id)"].map(str::to_owned).to_vec()),
+            setup: Some("module load cuda\nexport X=1".to_owned()),
+            archive: "/cache/snapshot.zip".into(),
+            snapshot: "0123456789abcdef".repeat(4),
+            leases: Vec::new(),
+            python: "/env/bin/python".into(),
+            variables: vec![("PATH".to_owned(), "/env/bin:/usr/bin".to_owned()), ("TEXT".to_owned(), "a b\n'c'".to_owned())],
+            outputs: vec![("model".to_owned(), true), ("report".to_owned(), false)],
+            cpus: None,
+            memory: None,
+            gpus: None,
+            max_duration: None,
+            grace: Duration::ZERO,
+            queue: None,
+            preflight: true,
+        }
+    }
+
+    #[test]
+    fn the_script_reads_well_at_night() {
+        let script = render(&spec(), &Attempt::at("/data/jobs/amber-fox/attempt 2".into())).expect("it renders");
+        insta::assert_snapshot!(script, @r##"
+        #!/bin/sh
+        # sendoff job amber-fox, attempt 2: the bootstrap around the user's command.
+        #
+        # Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
+        # All output is in $attempt/log. What is written down for whoever reads it later, in $attempt:
+        #   step         the step that was come to
+        #   failed-step  the step that failed, unless it was the command
+        #   started      there once the command has started
+        #   code         the command's exit code, 128 + n for signal n
+        set -u
+
+        attempt='/data/jobs/amber-fox/attempt 2'
+        python=/env/bin/python
+
+        step() { # NAME TEXT
+            printf '%s\n' "$1" >"$attempt/step"
+            printf '[sendoff] %s: %s\n' "$1" "$2"
+        }
+        fail() { # NAME CODE
+            printf '%s\n' "$1" >"$attempt/failed-step"
+            printf '[sendoff] job amber-fox ended in its step %s (status %s)\n' "$1" "$2"
+            exit "$2"
+        }
+
+        # The pipe on stdin ends when the supervisor dies: then nothing of this job may stay.
+        exec 3<&0 </dev/null
+        (trap '' TERM INT HUP; IFS= read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
+        watch=$!
+        exec 3<&-
+        # TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
+        trap : TERM INT HUP
+
+        export PATH=/env/bin:/usr/bin
+        export TEXT='a b
+        '\''c'\'''
+        # Secrets come in a file of their own, which is gone before anything of the job runs.
+        if [ -f "$attempt/secrets" ]; then
+            # shellcheck disable=SC1091
+            . "$attempt/secrets"
+            rm -f "$attempt/secrets"
+        fi
+
+        step unpack "snapshot 0123456789ab"
+        mkdir -p "$attempt/work" "$attempt/collected" || fail unpack 1
+        "$python" -I -S "$attempt/unpack.py" "$attempt/snapshot.zip" 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef "$attempt/work" || fail unpack $?
+        rm -f "$attempt/snapshot.zip"
+        cd "$attempt/work" || fail unpack 1
+        unset OLDPWD
+        mkdir -p '/data/jobs/amber-fox/attempt 2/collected/model' || fail unpack 1
+
+        step preflight "asking the tracker"
+        "$python" -I -S "$attempt/preflight.py" || fail preflight $?
+
+        step setup "the block of the run config"
+        set +u
+        # shellcheck disable=all
+        {
+        module load cuda
+        export X=1
+        }
+        code=$?
+        [ "$code" -eq 0 ] || fail setup "$code"
+
+        step command '/env/bin/python train.py --name '\''it'\''\'\'''\''s $(id)'\'''
+        # Not with `:`, whose failed redirection would end the shell.
+        true >"$attempt/started"
+        /env/bin/python train.py --name 'it'\''s $(id)'
+        code=$?
+        printf '%s\n' "$code" >"$attempt/code"
+        kill -KILL "$watch" 2>/dev/null
+        exit "$code"
+        "##);
+    }
+
+    #[test]
+    fn what_a_job_does_not_ask_for_is_not_in_its_script() {
+        let spec = JobSpec { setup: None, preflight: false, outputs: Vec::new(), variables: Vec::new(), ..spec() };
+        let script = render(&spec, &Attempt::at("/a".into())).expect("it renders");
+        for word in ["preflight", "step setup", "export", "collected/"] {
+            assert_eq!(script.lines().filter(|line| !line.starts_with('#') && line.contains(word)).count(), 0, "{word}: {script}");
+        }
+        assert!(!script.contains("\n\n\n"), "{script}");
+    }
+
+    #[test]
+    #[ignore = "needs `shellcheck`"]
+    fn shellcheck_finds_nothing_in_the_script() {
+        let script = render(&spec(), &Attempt::at("/data/jobs/amber-fox/attempt 2".into())).expect("it renders");
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(file.path(), script).expect("writable");
+        let output = std::process::Command::new("shellcheck")
+            // Quotes and dollars inside single quotes are the user's.
+            .args(["--shell=sh", "--exclude=SC1003,SC2016"])
+            .arg(file.path())
+            .output()
+            .expect("`shellcheck` runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+}
