@@ -96,20 +96,31 @@ impl Jobs {
 
     /// Brings a record up to date: asks the target, settles what an interrupted client left, closes the MLflow run of an ended job.
     pub async fn refresh(&mut self, record: Record) -> Result<Record, Error> {
-        let mut record = record;
-        let before = record.clone();
         if record.state == JobState::Preparing {
             // While a client is at work on it, its state is true as it stands.
             let Some(_lock) = self.store.try_lock(&record.id)? else { return Ok(record) };
-            if let Some(newer) = self.store.get(&record.id)? {
-                record = newer;
-            }
-            record = self.settle_preparing(record).await?;
-        } else if !record.state.is_ended()
-            && let Presence::Present(state) = self.ask(&record).await?
-        {
+            let record = self.store.get(&record.id)?.unwrap_or(record);
+            let before = record.clone();
+            let record = self.settle_preparing(record).await?;
+            return Box::pin(self.settle_ended(before, record)).await;
+        }
+        let seen = if record.state.is_ended() { Presence::Present(record.state.clone()) } else { self.ask(&record).await? };
+        self.observe(record, seen).await
+    }
+
+    /// Takes over what the target says of a job that was handed to it.
+    async fn observe(&mut self, before: Record, seen: Presence) -> Result<Record, Error> {
+        let mut record = before.clone();
+        if let Presence::Present(state) = seen {
             record.state = record.state.observed(state);
         }
+        // Boxed, because it is awaited deep inside the largest future there is.
+        Box::pin(self.settle_ended(before, record)).await
+    }
+
+    /// Closes the MLflow run of an ended job, and keeps what is new about the record.
+    async fn settle_ended(&mut self, before: Record, record: Record) -> Result<Record, Error> {
+        let mut record = record;
         if let Some(outcome) = record.state.outcome().cloned() {
             let attempt = Attempt::new(&self.dirs.data, &record.id, record.attempt);
             if attempt.path(CLOSED).exists() {
@@ -192,9 +203,22 @@ impl Jobs {
         Some(Connection::new(&uri.parse().ok()?, typed, &self.variables))
     }
 
-    /// Brings all active jobs up to date, and returns the newest.
+    /// Brings all active jobs up to date, each target being asked once for all of its jobs, and returns the newest.
     pub async fn list(&mut self, limit: usize) -> Result<Vec<Record>, Error> {
-        for record in self.store.active()? {
+        let (preparing, sent): (Vec<Record>, Vec<Record>) =
+            self.store.active()?.into_iter().partition(|record| record.state == JobState::Preparing);
+        let mut by_target: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in sent {
+            by_target.entry(record.target.clone()).or_default().push(record);
+        }
+        for records in by_target.into_values() {
+            let references: Vec<JobRef> = records.iter().map(Self::reference).collect();
+            let seen = self.target(&records[0]).states(&references).await?;
+            for (record, seen) in records.into_iter().zip(seen) {
+                self.observe(record, seen).await?;
+            }
+        }
+        for record in preparing {
             self.refresh(record).await?;
         }
         Ok(self.store.newest(limit)?)

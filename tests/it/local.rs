@@ -130,3 +130,14 @@ fn a_job_that_is_submitted_from_inside_a_job_outlives_it() {
     std::fs::write(&go, "").expect("writable");
     sandbox.sendoff(&["wait", "inner-job"]).expect(0);
 }
+
+#[test]
+fn a_log_that_is_shown_in_part_is_an_error() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: seq 20000\n");
+    sandbox.sendoff(&["submit", "--no-tracking", "--quiet"]).expect(0);
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("a device that is always full");
+    let output = sandbox.command(&["logs", "@last"]).stdout(full).output().expect("it starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.contains("could not show"), "{said}");
+}

@@ -56,8 +56,14 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
         io::copy(&mut file, &mut lines).context("read", &path).map_err(sendoff::job::Error::File)?;
         lines.finish();
     } else {
-        // The standard library copies from file to stdout in the kernel where it can. A reader that went away is fine.
-        let _ = io::copy(&mut file, &mut io::stdout().lock());
+        // The standard library copies from file to stdout in the kernel where it can.
+        match io::copy(&mut file, &mut io::stdout().lock()) {
+            // A reader that went away is fine; a log that is shown in part is not.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            copied => {
+                copied.context("show", &path).map_err(sendoff::job::Error::File)?;
+            }
+        }
     }
     Ok(Exit::Success)
 }
