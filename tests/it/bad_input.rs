@@ -312,107 +312,122 @@ fn every_value_of_the_wrong_type_is_found_at_once() {
       |
       = help: write `environment_variables: {NAME: value}`
 
-    error: `outputs.model.type` cannot be read
-     --> wrong-type.yaml:5:25
+    error: `environment.pip_packages` must be a list
+     --> wrong-type.yaml:5:29
       |
-    5 | outputs: {model: {type: folder}}
+    5 | environment: {pip_packages: {numpy: 1.26}}
+      |                             ^^^^^^^^^^^^^ this is a mapping
+      |
+      = help: write `pip_packages: [a, b]`, or a line `- a` for each
+
+    error: `tags` must be a mapping
+     --> wrong-type.yaml:6:7
+      |
+    6 | tags: [vision]
+      |       ^^^^^^^^ this is a list
+      |
+      = help: write `tags: {NAME: value}`
+
+    error: `grace` must be a single value
+     --> wrong-type.yaml:7:8
+      |
+    7 | grace: [30]
+      |        ^^^^ this is a list
+
+    error: `tracking` must be a mapping
+     --> wrong-type.yaml:8:11
+      |
+    8 | tracking: managed
+      |           ^^^^^^^ this is a single value
+      |
+      = help: write `key: value` lines
+
+    error: found 8 problems in `wrong-type.yaml`
+    ");
+}
+
+#[test]
+fn every_value_that_cannot_be_read_is_found_at_once() {
+    assert_snapshot!(fixture("wrong-value"), @r"
+    error: `outputs.model.type` cannot be read
+     --> wrong-value.yaml:2:25
+      |
+    2 | outputs: {model: {type: folder}}
       |                         ^^^^^^ expected `uri_file` or `uri_folder`
       |
       = help: write it like `type: uri_folder`
 
     error: `environment.python` cannot be read
-     --> wrong-type.yaml:7:11
+     --> wrong-value.yaml:3:23
       |
-    7 |   python: three
-      |           ^^^^^ expected a version like `3.11` or a range like `>=3.10,<3.13`
+    3 | environment: {python: three, install_project: maybe, index_url: pypi}
+      |                       ^^^^^ expected a version like `3.11` or a range like `>=3.10,<3.13`
       |
       = help: write it like `python: 3.11`
 
-    error: `environment.pip_packages` must be a list
-     --> wrong-type.yaml:8:17
-      |
-    8 |   pip_packages: {numpy: 1.26}
-      |                 ^^^^^^^^^^^^^ this is a mapping
-      |
-      = help: write `pip_packages: [a, b]`, or a line `- a` for each
-
     error: `environment.install_project` cannot be read
-     --> wrong-type.yaml:9:20
+     --> wrong-value.yaml:3:47
       |
-    9 |   install_project: maybe
-      |                    ^^^^^ expected `true` or `false`
+    3 | environment: {python: three, install_project: maybe, index_url: pypi}
+      |                                               ^^^^^ expected `true` or `false`
       |
       = help: write it like `install_project: true`
 
     error: this is not the address of a package index
-      --> wrong-type.yaml:10:14
-       |
-    10 |   index_url: pypi
-       |              ^^^^ not a URL
-       |
-       = help: write it like `https://pypi.org/simple`
+     --> wrong-value.yaml:3:65
+      |
+    3 | environment: {python: three, install_project: maybe, index_url: pypi}
+      |                                                                 ^^^^ not a URL
+      |
+      = help: write it like `https://pypi.org/simple`
 
     error: `resources.cpus` cannot be read
-      --> wrong-type.yaml:11:19
-       |
-    11 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
-       |                   ^ expected at least 1
-       |
-       = help: write it like `cpus: 2`
+     --> wrong-value.yaml:4:19
+      |
+    4 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
+      |                   ^ expected at least 1
+      |
+      = help: write it like `cpus: 2`
 
     error: `resources.memory` cannot be read
-      --> wrong-type.yaml:11:30
-       |
-    11 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
-       |                              ^^^^^^ expected a number and a unit
-       |
-       = help: write it like `memory: 4GiB`
+     --> wrong-value.yaml:4:30
+      |
+    4 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
+      |                              ^^^^^^ expected a number and a unit
+      |
+      = help: write it like `memory: 4GiB`
 
     error: `resources.gpus` cannot be read
-      --> wrong-type.yaml:11:44
-       |
-    11 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
-       |                                            ^^ expected a whole number
-       |
-       = help: write it like `gpus: 1`
+     --> wrong-value.yaml:4:44
+      |
+    4 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
+      |                                            ^^ expected a whole number
+      |
+      = help: write it like `gpus: 1`
 
     error: `resources.max_duration` cannot be read
-      --> wrong-type.yaml:11:62
-       |
-    11 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
-       |                                                              ^^^^ expected a duration
-       |
-       = help: write it like `max_duration: 30m`
+     --> wrong-value.yaml:4:62
+      |
+    4 | resources: {cpus: 0, memory: plenty, gpus: -1, max_duration: soon}
+      |                                                              ^^^^ expected a duration
+      |
+      = help: write it like `max_duration: 30m`
 
     error: this is not a tracker that jobs can use
-      --> wrong-type.yaml:12:17
-       |
-    12 | tracking: {uri: sqlite:///mlflow.db, attach: sometimes}
-       |                 ^^^^^^^^^^^^^^^^^^^ a file or database on this disk has no address that a job could reach; use `managed`, or an `http(s)://` address
+     --> wrong-value.yaml:5:17
+      |
+    5 | tracking: {uri: sqlite:///mlflow.db, attach: sometimes}
+      |                 ^^^^^^^^^^^^^^^^^^^ a file or database on this disk has no address that a job could reach; use `managed`, or an `http(s)://` address
 
     error: `tracking.attach` cannot be read
-      --> wrong-type.yaml:12:46
-       |
-    12 | tracking: {uri: sqlite:///mlflow.db, attach: sometimes}
-       |                                              ^^^^^^^^^ expected `auto`, `run` or `parent`
-       |
-       = help: write it like `attach: auto`
+     --> wrong-value.yaml:5:46
+      |
+    5 | tracking: {uri: sqlite:///mlflow.db, attach: sometimes}
+      |                                              ^^^^^^^^^ expected `auto`, `run` or `parent`
+      |
+      = help: write it like `attach: auto`
 
-    error: `tags` must be a mapping
-      --> wrong-type.yaml:13:7
-       |
-    13 | tags: [vision]
-       |       ^^^^^^^^ this is a list
-       |
-       = help: write `tags: {NAME: value}`
-
-    error: `grace` must be a single value
-      --> wrong-type.yaml:14:8
-       |
-    14 | grace: [30]
-       |        ^^^^ this is a list
-
-    error: found 17 problems in `wrong-type.yaml`
+    error: found 10 problems in `wrong-value.yaml`
     ");
 }
 

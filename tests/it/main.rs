@@ -12,6 +12,7 @@ mod interrupt;
 mod kill_points;
 mod limits;
 mod local;
+mod odd_text;
 mod plan;
 mod preflight;
 mod remote_tracker;

@@ -23,6 +23,7 @@ fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
     sandbox.sendoff(&["submit", &format!("{examples}/pep723/train.py")]).expect(0);
     crate::examples::a_project_runs_with_the_versions_of_its_lock(&sandbox);
     crate::examples::a_notebook_comes_back_with_what_its_cells_have_shown(&sandbox);
+    crate::odd_text::odd_names_reach_a_real_tracker(&sandbox);
 
     // A script that dies in the middle, and one that ends well in the wrong way, leave the status that is true.
     sandbox.file("bad.py", "import mlflow\nmlflow.start_run()\nraise SystemExit(3)\n");

@@ -5,6 +5,7 @@
 mod entry;
 mod environment;
 mod files;
+mod names;
 mod references;
 pub(super) mod resources;
 pub(super) mod target;
@@ -57,6 +58,7 @@ pub(super) fn check(given: &Given<'_>, context: &Context) -> (Option<RunConfig>,
     let inherit = variables::names(document.inherit.as_ref(), context);
     let secrets = variables::names(document.secrets.as_ref(), context);
     variables::once(document, context);
+    names::check(document, context);
     let resources = resources::check(document, target.as_ref(), context);
     let tracking = tracking::check(document.tracking.as_ref(), *layers, context);
     let experiment_name = experiment(document.experiment_name.as_ref(), *layers);
