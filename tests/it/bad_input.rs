@@ -279,7 +279,6 @@ fn keys_that_are_wrong_are_all_named() {
 }
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one message, shown whole")]
 fn every_value_of_the_wrong_type_is_found_at_once() {
     assert_snapshot!(fixture("wrong-type"), @r"
     error: `script` must be a single value
