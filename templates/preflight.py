@@ -20,49 +20,89 @@ def refuse(text, fix):
     sys.exit(1)
 
 
+def interfering_netrc(host):
+    """Returns the file whose entry for the host the MLflow client would present instead of its own credentials."""
+    named = os.environ.get("NETRC")
+    for path in [named] if named else ["~/.netrc", "~/_netrc"]:
+        path = os.path.expanduser(path)
+        if not os.path.exists(path):
+            continue
+        from netrc import NetrcParseError, netrc
+
+        try:
+            return path if netrc(path).authenticators(host) else None
+        except (NetrcParseError, OSError):
+            return None
+    return None
+
+
+def connect(scheme, host):
+    if scheme != "https":
+        return HTTPConnection(host, timeout=15), ()
+    import ssl
+
+    context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
+    if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
+        context = ssl._create_unverified_context()
+    return HTTPSConnection(host, timeout=15, context=context), ssl.SSLError
+
+
+def ask(connection, method, path, body, headers):
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    return answer.status, answer.getheader("x-sendoff-cause"), answer.read(4000).decode("utf-8", "replace").strip()
+
+
 def main():
     uri = os.environ["MLFLOW_TRACKING_URI"].rstrip("/")
     scheme, _, rest = uri.partition("://")
     host, slash, prefix = rest.partition("/")
-    headers = {"Content-Type": "application/json"}
+    file = interfering_netrc(host.rpartition("@")[2].partition(":")[0])
+    if file:
+        refuse("`%s` has an entry for the tracker's host, which MLflow's client presents instead of the job's own credentials" % file,
+               "take the entry out, or set NETRC in `environment_variables` to a file without it")
+    # A relay answers such a request at once, whatever it has to say.
+    headers = {"Content-Type": "application/json", "X-Sendoff-Preflight": "1"}
     user = os.environ.get("MLFLOW_TRACKING_USERNAME")
     if user:
         pair = "%s:%s" % (user, os.environ.get("MLFLOW_TRACKING_PASSWORD", ""))
         headers["Authorization"] = "Basic " + b64encode(pair.encode()).decode()
     elif os.environ.get("MLFLOW_TRACKING_TOKEN"):
         headers["Authorization"] = "Bearer " + os.environ["MLFLOW_TRACKING_TOKEN"]
-    if scheme == "https":
-        import ssl
-
-        context = ssl.create_default_context(cafile=os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH"))
-        if os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() == "true":
-            context = ssl._create_unverified_context()
-        tls = ssl.SSLError
-        connection = HTTPSConnection(host, timeout=10, context=context)
-    else:
-        tls = ()
-        connection = HTTPConnection(host, timeout=10)
+    connection, tls = connect(scheme, host)
     try:
-        connection.request("POST", slash + prefix + "/api/2.0/mlflow/experiments/search", '{"max_results":1}', headers)
-        answer = connection.getresponse()
-        body = answer.read(2000).decode("utf-8", "replace").strip()
+        status, cause, body = ask(connection, "POST", slash + prefix + "/api/2.0/mlflow/experiments/search", '{"max_results":1}', headers)
+        version = ask(connection, "GET", slash + prefix + "/version", None, headers)[2][:20] if status == 404 else ""
     except tls as error:
-        refuse("no secure connection to %s: %s" % (uri, error), "MLFLOW_TRACKING_SERVER_CERT_PATH names the certificates to trust")
+        refuse("no secure connection to the tracker: %s" % error, "MLFLOW_TRACKING_SERVER_CERT_PATH names the certificates to trust")
     except (OSError, HTTPException) as error:
-        say("warning: %s cannot be reached now (%s); the job starts all the same" % (uri, error))
+        say("warning: the tracker cannot be reached now (%s); the job starts all the same" % error)
         return
-    status = answer.status
+    if status == 200 and body.startswith("{"):
+        return
+    reason = body[:200]
+    if cause:
+        # The relay speaks: it is JSON, and its message is for people.
+        from json import loads
+
+        reason = loads(body).get("message", reason) if body.startswith("{") else reason
+    if cause == "tls":
+        refuse("no secure connection to the tracker: %s" % reason, "SSL_CERT_FILE names the certificates that the machine of the job trusts")
+    if cause == "relay-credentials":
+        refuse("the tracking relay does not know the job's credentials", "do not set MLFLOW_TRACKING_TOKEN or MLFLOW_TRACKING_PASSWORD in `setup`")
+    if cause or status >= 500 or status == 429:
+        say("warning: %s; the job starts all the same, and what it logs is delivered later" % (reason if cause else "the tracker answers %d" % status))
+        return
     if status == 401:
-        refuse("%s wants credentials, or refuses those it got (401)" % uri, "set MLFLOW_TRACKING_TOKEN where you submit")
+        refuse("the tracker wants credentials, or refuses those it got (401)", "set MLFLOW_TRACKING_TOKEN where you submit")
     if status == 403 and "Invalid Host header" in body:
-        refuse("%s does not accept the host name in its address (403)" % uri, "start the server with --allowed-hosts")
+        refuse("the tracker does not accept the host name in its address (403)", "start the server with --allowed-hosts")
     if status == 403:
-        refuse("%s refuses access (403): %s" % (uri, body[:200]), "ask who runs the tracker for access")
-    if status >= 500 or status == 429:
-        say("warning: %s has trouble (status %d); the job starts all the same" % (uri, status))
-        return
-    if status != 200 or not body.startswith("{"):
-        refuse("%s is not an MLflow server (status %d)" % (uri, status), "tracking.uri is the address of the server itself")
+        refuse("the tracker refuses access (403): %s" % reason, "ask who runs the tracker for access")
+    if version[:2] in ("0.", "1."):
+        refuse("the tracker runs MLflow %s, which is too old" % version, "MLflow 2.0 or newer is needed")
+    refuse("the address of the tracker is not an MLflow server's (it answers %d%s)" % (status, " with a web page" if body.startswith("<") else ""),
+           "tracking.uri is the address of the server itself")
 
 
 main()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use sendoff::job::{JobState, Record};
+use sendoff::submit::Delivery;
 use sendoff::support::yaml::Finding;
 use sendoff::tracking::Point;
 use serde::Serialize;
@@ -50,6 +51,41 @@ pub(crate) struct Job {
     created_at: String,
     started_at: Option<String>,
     ended_at: Option<String>,
+    /// What the tracker does not have yet; absent where nothing is known of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tracking_delivery: Option<TrackingDelivery>,
+}
+
+#[derive(Serialize)]
+struct TrackingDelivery {
+    waiting: u64,
+    waiting_bytes: u64,
+    refused: u64,
+    damaged: u64,
+    away_since: Option<String>,
+    away_reason: Option<String>,
+}
+
+impl From<Delivery> for TrackingDelivery {
+    fn from(delivery: Delivery) -> Self {
+        let health = delivery.health.unwrap_or_default();
+        Self {
+            waiting: delivery.pending.records,
+            waiting_bytes: delivery.pending.bytes,
+            refused: delivery.pending.refused,
+            damaged: delivery.pending.damaged,
+            away_since: health.away_since.map(|since| since.to_string()),
+            away_reason: health.reason,
+        }
+    }
+}
+
+impl Job {
+    /// Adds what is known of the delivery of its tracking calls.
+    pub(crate) fn with(mut self, delivery: Option<Delivery>) -> Self {
+        self.tracking_delivery = delivery.map(TrackingDelivery::from);
+        self
+    }
 }
 
 impl From<&Record> for Job {
@@ -78,6 +114,7 @@ impl From<&Record> for Job {
             created_at: record.created_at.to_string(),
             started_at: outcome.and_then(|outcome| outcome.started_at).map(|at| at.to_string()),
             ended_at: outcome.map(|outcome| outcome.ended_at.to_string()),
+            tracking_delivery: None,
         }
     }
 }

@@ -76,6 +76,11 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     rows.value("tracking.uri", uri.value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string), uri.origin.clone());
     let attach = &values.tracking.attach;
     rows.value("tracking.attach", format!("{:?}", attach.value).to_lowercase(), attach.origin.clone());
+    let tracking = values.tracking;
+    rows.value("tracking.relay", tracking.relay.value.word(), tracking.relay.origin.clone());
+    rows.value("tracking.outage", Span(tracking.outage.value).to_string(), tracking.outage.origin.clone());
+    rows.value("tracking.drain", Span(tracking.drain.value).to_string(), tracking.drain.origin.clone());
+    rows.value("tracking.spool_size", Size(tracking.spool.value).to_string(), tracking.spool.origin.clone());
     rows.map("tags", document.tags.as_ref());
     rows.list("include", document.include.as_ref(), "nothing that a rule ignores");
     rows.list("allow_files", document.allow_files.as_ref(), "nothing that looks like a secret");

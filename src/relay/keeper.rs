@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Finish, Pending, Task};
+use super::{Error, Finish, Listen, Pending, Task};
+use crate::job::remains;
 use crate::support::fs;
 
 /// What a keeper tells its relay after the task.
@@ -73,7 +74,8 @@ impl Keeper {
     /// Starts a relay that listens on this address, at a port that the system chooses, and returns once it answers.
     ///
     /// `program` is sendoff's own binary. Nothing is left behind on failure.
-    pub fn start(program: PathBuf, address: Ipv4Addr, task: Task) -> Result<Self, Error> {
+    pub fn start(program: PathBuf, listen: Listen, task: Task) -> Result<Self, Error> {
+        let Listen::At(address) = listen;
         let listener = TcpListener::bind(SocketAddrV4::new(address, 0)).map_err(Error::Listen)?;
         let port = listener.local_addr().map_err(Error::Listen)?.port();
         fs::create_private_dir_all(&task.folder)?;
@@ -205,6 +207,8 @@ fn spawn(start: &Start) -> Result<(Child, UnixStream), Error> {
     let child = Command::new(&start.program)
         .arg("relay")
         .current_dir("/")
+        // The relay outlives the job's processes: it is not one of them.
+        .env(remains::OWNER, &start.task.folder)
         .stdin(Stdio::from(OwnedFd::from(listener)))
         .stdout(Stdio::from(OwnedFd::from(theirs)))
         .stderr(Stdio::from(log))

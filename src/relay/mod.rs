@@ -41,7 +41,7 @@ pub use error::Error;
 pub use keeper::{Keeper, Left};
 pub use process::{run, sync};
 pub use route::{Listen, Placement, Route, Tracker, route, tracker_of};
-pub use shared::Health;
+pub use shared::{Health, health};
 pub use spool::{Pending, pending};
 pub use upstream::Cause;
 
@@ -95,6 +95,8 @@ impl Default for Limits {
 /// How a job's MLflow run ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finish {
+    /// The run.
+    pub run_id: String,
     /// `FINISHED`, `FAILED` or `KILLED`.
     pub status: String,
     /// In milliseconds since 1970.

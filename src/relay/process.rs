@@ -21,7 +21,7 @@ use super::spool::Spool;
 use super::upstream::Upstream;
 use super::view::View;
 use super::{Error, Finish, Pending, Task};
-use crate::support::{fault, platform};
+use crate::support::platform;
 
 /// How often what was written is brought to the disk.
 const SYNC: Duration = Duration::from_millis(100);
@@ -48,7 +48,7 @@ pub fn run() -> Result<(), Error> {
 fn open(task: &Task) -> Result<(Shared, Vec<(i64, Call)>), Error> {
     let mut view = View::default();
     let mut last = std::collections::BTreeMap::new();
-    let spool = Spool::open(&task.folder, |record| {
+    let mut spool = Spool::open(&task.folder, |record| {
         view.apply(record);
         if let Entry::Call(call) = &record.entry
             && record.connection != 0
@@ -58,6 +58,10 @@ fn open(task: &Task) -> Result<(Shared, Vec<(i64, Call)>), Error> {
     })?;
     if let Some(injected) = &task.injected {
         view.inject(&injected.run, &injected.experiment);
+    }
+    if spool.next() == 1 {
+        // Whoever delivers later knows by this which run is whose.
+        spool.append(0, Entry::View(Box::new(view.to_value())))?;
     }
     let upstream = Upstream::new(task.uri.as_deref(), &task.credentials, task.limits.stall)?;
     Ok((Shared::new(upstream, task.limits, spool, view), last.into_values().collect()))
@@ -85,7 +89,6 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
         error = std::mem::replace(&mut delivery, Delivery::new(&shared)).run(&shared) => return Err(error),
         () = accepting => None,
     };
-    fault::point("relay.finishing");
     let Some(finish) = order else {
         // The keeper is gone; what is in the spool is in its files.
         return Ok(());
@@ -154,7 +157,7 @@ async fn accept(listener: tokio::net::TcpListener, service: Arc<Service>, base: 
 fn end(shared: &Shared, finish: &Finish) -> Result<(), Error> {
     shared.books(|books| {
         let mut ends = books.view.left_open();
-        ends.extend(books.view.injected().map(str::to_owned));
+        ends.push(finish.run_id.clone());
         for run_id in ends {
             let mut body = Map::new();
             body.insert("run_id".into(), run_id.into());
@@ -172,7 +175,7 @@ fn end(shared: &Shared, finish: &Finish) -> Result<(), Error> {
 pub async fn sync(task: &Task, finish: Option<&Finish>) -> Result<Pending, Error> {
     let (shared, _) = open(task)?;
     if let Some(finish) = finish
-        && !shared.books(|books| books.view.is_closed())
+        && !shared.books(|books| books.view.is_closed(&finish.run_id))
     {
         end(&shared, finish)?;
     }

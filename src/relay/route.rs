@@ -34,8 +34,6 @@ pub enum Placement {
 pub enum Listen {
     /// On this address, at a port that the system chooses.
     At(Ipv4Addr),
-    /// There is no relay.
-    Not,
 }
 
 /// How a job reaches its tracker.

@@ -25,6 +25,11 @@ pub struct Health {
 /// The name of the file that says whether the tracker answers.
 pub(super) const HEALTH: &str = "health.json";
 
+/// Returns whether the tracker answered when a relay last asked it; a relay that says nothing has had no trouble.
+pub fn health(folder: &std::path::Path) -> Health {
+    std::fs::read(folder.join(HEALTH)).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default()
+}
+
 /// A running relay.
 #[derive(Debug)]
 pub(super) struct Shared {

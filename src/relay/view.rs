@@ -206,14 +206,9 @@ impl View {
         self.injected.as_deref() == Some(run_id)
     }
 
-    /// Returns the injected run.
-    pub(super) fn injected(&self) -> Option<&str> {
-        self.injected.as_deref()
-    }
-
-    /// Returns whether the injected run's end was written by the supervisor.
-    pub(super) fn is_closed(&self) -> bool {
-        self.injected.as_ref().and_then(|id| self.runs.get(id)).is_some_and(|run| is_end(run.status()))
+    /// Returns whether a run's end was written, by the supervisor if it is the injected one.
+    pub(super) fn is_closed(&self, run_id: &str) -> bool {
+        self.runs.get(run_id).is_some_and(|run| is_end(run.status()))
     }
 
     /// Returns what is known of a run.

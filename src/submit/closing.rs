@@ -1,18 +1,21 @@
-//! What the supervisor does for tracking around a job: the artifacts for reproduction at its start, the true final status at its end.
+//! What the supervisor does for tracking around a job: the relay that the job talks to, the artifacts for reproduction at its start, the
+//! true final status at its end.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::artifacts;
+use super::{artifacts, delivery};
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, JobSpec, Outcome};
+use crate::relay::{self, Finish, Keeper, Left};
 use crate::support::secret::Secret;
 use crate::target;
 use crate::target::local::{self, Closing};
-use crate::tracking::{self, Client, Connection, Status};
+use crate::tracking::{self, Client, Connection, Relaying, Status};
 
 /// What travels to the supervisor in a launch's `closing`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,6 +24,10 @@ pub(super) struct Task {
     pub(super) connection: Connection,
     /// The MLflow run.
     pub(super) run_id: String,
+    /// The MLflow run and its experiment as the submitter saw them, for a relay whose tracker is away.
+    pub(super) injected: relay::Injected,
+    /// What the relay does with writes.
+    pub(super) relaying: Relaying,
 }
 
 /// How long one act may take; a tracker that hangs is left to the next command.
@@ -31,27 +38,68 @@ pub(super) const CLOSED: &str = "tracking-closed";
 
 struct Tracker {
     attempt: Attempt,
+    relay: Mutex<Option<Keeper>>,
 }
 
 /// Runs the supervisor of an attempt in this process, to the job's end.
 pub fn supervise(folder: &Path) -> Result<(), target::Error> {
-    local::supervise(folder, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()) }))
+    local::supervise(folder, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()), relay: Mutex::new(None) }))
 }
 
 impl Closing for Tracker {
+    fn before(&self, spec: &JobSpec, closing: &Secret) -> Result<BTreeMap<String, Secret>, String> {
+        let Some(task) = read(closing) else { return Ok(BTreeMap::new()) };
+        let placement = relay::Placement::Beside;
+        let tracker = relay::tracker_of(&task.connection.uri);
+        let (address, uri) = match relay::route(&task.connection.uri, tracker, &placement) {
+            relay::Route::Relay { listen, upstream } => (listen, upstream),
+            relay::Route::Direct { .. } | relay::Route::None { .. } => return Err("there is no way to the tracker".to_owned()),
+        };
+        let token = Secret::new(relay::token());
+        let own = relay::Task {
+            folder: delivery::folder(&self.attempt),
+            uri,
+            credentials: task.connection.auth.clone(),
+            token: token.clone(),
+            injected: Some(task.injected),
+            spools: task.relaying.mode == tracking::RelayMode::Spool,
+            limits: delivery::limits(&task.relaying),
+        };
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let keeper = Keeper::start(program, address, own).map_err(|error| super::describe_error(&error))?;
+        let variables = tracking::through_relay(&keeper.uri(), &token, &spec.variables);
+        *self.relay.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(keeper);
+        Ok(variables)
+    }
+
     fn started(&self, _spec: &JobSpec, closing: &Secret) {
         let _ = with_client(closing, async |client, task| artifacts::upload(&self.attempt, client, &task.run_id).await);
     }
 
     fn ended(&self, _spec: &JobSpec, closing: &Secret, outcome: &Outcome) {
-        let written =
-            with_client(closing, async |client, task| client.set_status(&task.run_id, status_of(outcome), Some(outcome.ended_at)).await);
-        if written.is_some() {
+        let keeper = self.relay.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        let closed = match (keeper, read(closing)) {
+            (Some(keeper), Some(task)) => {
+                // The true status is the spool's last record: whoever delivers the rest, now or later, ends with it.
+                let left = keeper.finish(finish(&task.run_id, status_of(outcome), outcome));
+                matches!(left, Left::Known(pending) if pending.records == 0)
+            }
+            _ => {
+                with_client(closing, async |client, task| client.set_status(&task.run_id, status_of(outcome), Some(outcome.ended_at)).await)
+                    .is_some()
+            }
+        };
+        if closed {
             let _ = std::fs::write(self.attempt.path(CLOSED), b"");
             // What the start could not upload; a tracker that does not even take the status is not asked.
             let _ = with_client(closing, async |client, task| artifacts::upload(&self.attempt, client, &task.run_id).await);
         }
     }
+}
+
+/// Returns how an MLflow run ends.
+pub(super) fn finish(run_id: &str, status: Status, outcome: &Outcome) -> Finish {
+    Finish { run_id: run_id.to_owned(), status: status.word().to_owned(), end_time: outcome.ended_at.as_millisecond() }
 }
 
 /// Returns what an outcome is to MLflow.
@@ -63,9 +111,13 @@ pub(super) fn status_of(outcome: &Outcome) -> Status {
     }
 }
 
+fn read(closing: &Secret) -> Option<Task> {
+    serde_json::from_str(closing.expose()).ok()
+}
+
 /// Tries an act of tracking; its failure is left to the next command, which sees that it is not done.
 fn with_client(closing: &Secret, act: impl AsyncFnOnce(&Client, &Task) -> Result<(), tracking::Error>) -> Option<()> {
-    let task: Task = serde_json::from_str(closing.expose()).ok()?;
+    let task = read(closing)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok()?;
     let client = Client::new(&task.connection).ok()?;
     // The outcome is recorded by now, and whoever waits for the job waits for this too.

@@ -9,9 +9,10 @@ use crate::config::{Entry, Input, PathKind, placeholders};
 use crate::environment::Environment;
 use crate::job::attempt::Attempt;
 use crate::job::{Command, JobSpec, Launch, Record};
+use crate::relay;
 use crate::support::secret::Secret;
 use crate::support::shell;
-use crate::tracking::{self, Connection, Injected, Injection};
+use crate::tracking::{self, Connection, Injected, Injection, Via};
 
 /// Where an environment is, or will be.
 pub(super) struct Place {
@@ -77,22 +78,23 @@ impl Parts<'_> {
     }
 
     /// Returns what travels in secret: secrets of the job, credentials for the tracker, and what the supervisor tells the tracker.
-    pub(super) fn launch(&self) -> Launch {
+    pub(super) fn launch(&self, injected: Option<relay::Injected>) -> Launch {
         let run = &self.plan.run;
         let mut launch = Launch::default();
         launch.secrets.extend(run.secrets.iter().filter_map(|name| Some((name.clone(), Secret::new(self.variables.get(name)?)))));
         launch.secrets.extend(self.injected().secret);
-        if let (Some(connection), Some(tracked)) = (self.connection, &self.record.tracking) {
-            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone() };
+        if let (Some(connection), Some(tracked), Some(injected)) = (self.connection, &self.record.tracking, injected) {
+            let relaying = run.tracking.value.relay;
+            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone(), injected, relaying };
             launch.closing = Some(Secret::new(serde_json::to_string(&task).expect("a task is plain data")));
         }
         launch
     }
 
     fn injected(&self) -> Injected {
-        let (Some(connection), Some(tracked)) = (self.connection, &self.record.tracking) else { return Injected::default() };
+        let (Some(_), Some(tracked)) = (self.connection, &self.record.tracking) else { return Injected::default() };
         tracking::inject(&Injection {
-            connection,
+            via: Via::Relay { outage: self.plan.run.tracking.value.relay.outage },
             run_id: &tracked.run_id,
             experiment_id: &tracked.experiment_id,
             attach: self.plan.attach,

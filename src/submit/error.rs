@@ -147,6 +147,9 @@ pub enum Error {
     /// The user stopped it before anything was sent.
     #[error("interrupted; nothing was submitted")]
     Interrupted,
+    /// The managed server, which has to be asked, does not run.
+    #[error("the managed MLflow server, which tracks `{0}`, does not run")]
+    ManagedStopped(String),
     /// A task of ours was lost.
     #[error("a part of the submission ended without an answer")]
     Panicked,
@@ -176,6 +179,7 @@ impl Error {
                 | Self::StillActive(_)
                 | Self::StillOpen(_)
                 | Self::NotTracked(_)
+                | Self::ManagedStopped(_)
                 | Self::Snapshot(
                     snapshot::Error::Secrets(_)
                         | snapshot::Error::Unpackable(_)
@@ -229,6 +233,7 @@ impl Hints for Error {
             }
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
+            Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],
             Self::NotTracked(_) | Self::Interrupted | Self::Panicked => Vec::new(),
         }
     }

@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Error;
-use super::closing::{CLOSED, status_of};
+use super::closing::{self, CLOSED, status_of};
+use super::delivery::{self, Delivery};
 use super::{artifacts, mlflow_run};
 use crate::job::attempt::{self, Attempt};
 use crate::job::store::{Step, Store};
 use crate::job::{Handle, JobId, JobState, Record};
+use crate::relay::{Finish, Pending};
 use crate::support::dirs::Dirs;
 use crate::support::platform;
 use crate::target::local::Local;
@@ -173,10 +175,35 @@ impl Jobs {
     async fn close(&self, record: &mut Record, status: Status) {
         let Some(connection) = self.connection(record) else { return };
         let ended_at = record.state.outcome().map_or_else(crate::support::clock::now, |outcome| outcome.ended_at);
+        let attempt = Attempt::new(&self.dirs.data, &record.id, record.attempt);
         let Some(tracking) = record.tracking.as_mut().filter(|tracking| !tracking.closed) else { return };
+        // What the job wrote and the tracker does not have yet comes first, and the end last.
+        let end = Finish { run_id: tracking.run_id.clone(), status: status.word().to_owned(), end_time: ended_at.as_millisecond() };
+        if let Some(delivered) = delivery::deliver(&attempt, &connection, Some(&end), PATIENCE).await {
+            tracking.closed = delivered.is_ok_and(|pending| pending.records == 0);
+            return;
+        }
         let Ok(client) = Client::new(&connection) else { return };
         let written = timeout(PATIENCE, client.set_status(&tracking.run_id, status, Some(ended_at))).await;
         tracking.closed = matches!(written, Ok(Ok(())));
+    }
+
+    /// Returns what is known of the delivery of a job's tracking calls; `None` when it had no relay.
+    pub fn delivery(&self, record: &Record) -> Option<Delivery> {
+        delivery::of(&Attempt::new(&self.dirs.data, &record.id, record.attempt), record.state.is_ended())
+    }
+
+    /// Delivers what waits of a job that has ended, within a time, and returns what still waits.
+    pub async fn sync(&mut self, record: Record, within: Duration) -> Result<Pending, Error> {
+        let record = self.refresh(record).await?;
+        let Some(outcome) = record.state.outcome() else { return Err(Error::StillActive(record.id.to_string())) };
+        let attempt = Attempt::new(&self.dirs.data, &record.id, record.attempt);
+        let Some(tracking) = &record.tracking else { return Err(Error::NotTracked(record.id.to_string())) };
+        let Some(connection) = self.connection(&record) else { return Err(Error::ManagedStopped(record.id.to_string())) };
+        let end = closing::finish(&tracking.run_id, status_of(outcome), outcome);
+        let left = delivery::deliver(&attempt, &connection, Some(&end), within).await.transpose()?.unwrap_or_default();
+        self.refresh(record).await?;
+        Ok(left)
     }
 
     /// Uploads what the supervisor could not, once the MLflow run is closed: a tracker that did not take that is not asked for more.

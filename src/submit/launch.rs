@@ -15,6 +15,7 @@ use super::{artifacts, kept};
 use crate::job::attempt::Attempt;
 use crate::job::store::Step;
 use crate::job::{Handle, JobId, JobState, Record, TrackerRecord};
+use crate::relay;
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::{clock, fault, platform};
@@ -169,6 +170,7 @@ impl HandingOver<'_> {
     async fn run(&mut self, mut record: Record) -> Result<Record, Error> {
         let connection = self.prepared.connection.as_ref();
         let tags = tracking::tags(&tag_facts(self.plan, &record, self.prepared.git.0.as_ref()));
+        let mut injected = None;
         if let Some(connection) = connection {
             let client = Client::new(connection)?;
             let experiment_id = client.experiment(&self.plan.experiment).await?;
@@ -181,6 +183,8 @@ impl HandingOver<'_> {
             };
             let typed = record.tracker.as_ref().is_some_and(|tracker| tracker.typed);
             record.tracking = Some(tracked(connection, &run, typed));
+            let experiment = client.experiment_document(&run.experiment_id).await?;
+            injected = Some(relay::Injected { run: run.document.clone(), experiment });
             self.jobs.store.put(&record)?;
             fault::point("mlflow-run.after-outcome");
         }
@@ -194,7 +198,7 @@ impl HandingOver<'_> {
             data: &self.dirs.data,
             variables: self.variables,
         };
-        let (spec, launch) = (parts.spec(), parts.launch());
+        let (spec, launch) = (parts.spec(), parts.launch(injected));
         let target = self.jobs.target(&record);
         target.prepare(&spec).await?;
         artifacts::write(&parts.attempt(), &kept::files(self.plan, self.prepared))?;

@@ -7,6 +7,7 @@
 mod artifacts;
 mod capabilities;
 mod closing;
+mod delivery;
 mod describe;
 mod digest;
 mod error;
@@ -25,6 +26,7 @@ mod watch;
 
 pub use capabilities::Capability;
 pub use closing::supervise;
+pub use delivery::Delivery;
 pub use error::Error;
 pub use jobs::Jobs;
 pub use kept::Again;
@@ -35,3 +37,14 @@ pub use rehearsal::{Past, Rehearsal, SecretVariable, rehearse};
 pub use rerun::{rerun, working_tree};
 pub use tracker::Tracker;
 pub use watch::{Watch, print_log};
+
+/// Returns an error with its causes, in one line.
+fn describe_error(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}

@@ -7,15 +7,17 @@ use super::launch::{digest, new_record, wanted_id};
 use super::mlflow_run::tag_facts;
 use super::settle::{Decision, Wanted, decide};
 use super::{Error, Options, Plan, Tracker};
+use crate::auth::Credentials;
 use crate::environment::{EnvironmentId, Environments};
 use crate::job::attempt::{Attempt, Finding};
 use crate::job::store::Store;
 use crate::job::{JobId, JobSpec, JobState, Record, TrackingRecord};
 use crate::snapshot;
 use crate::support::dirs::Dirs;
+use crate::support::secret::Secret;
 use crate::target::Target;
 use crate::target::local::Local;
-use crate::tracking::{self, Auth, Connection};
+use crate::tracking::{self, Connection};
 
 /// Stands for what the tracker names at submission.
 const AT_SUBMISSION: &str = "AT-SUBMISSION";
@@ -109,7 +111,18 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
     }
     let bootstrap = Local::new(&dirs.data).render(&spec)?;
     let travels = "in a file of mode 0600 that the bootstrap reads and removes before the command starts";
-    let secrets = parts.launch().secrets.into_keys().map(|name| SecretVariable { name, travels }).collect();
+    let mut secrets: Vec<SecretVariable> = parts.launch(None).secrets.into_keys().map(|name| SecretVariable { name, travels }).collect();
+    if connection.is_some() {
+        // Known once the relay runs, beside the job.
+        let relayed = tracking::through_relay(&format!("http://127.0.0.1:{AT_SUBMISSION}"), &Secret::new(HIDDEN), &spec.variables);
+        for (name, value) in relayed {
+            if value.expose().contains(HIDDEN) {
+                secrets.push(SecretVariable { name, travels });
+            } else {
+                spec.variables.push((name, value.expose().to_owned()));
+            }
+        }
+    }
     Ok(Rehearsal { id, is_chosen: chosen.is_some(), past, spec, bootstrap, secrets })
 }
 
@@ -119,7 +132,7 @@ fn connection(plan: &Plan) -> Option<Connection> {
         Tracker::None => None,
         Tracker::Managed { uri: Some(uri), .. } => Some(Connection::managed(uri.clone())),
         Tracker::Managed { uri: None, .. } => {
-            Some(Connection { uri: format!("http://127.0.0.1:{AT_SUBMISSION}"), auth: Auth::None, managed: true })
+            Some(Connection { uri: format!("http://127.0.0.1:{AT_SUBMISSION}"), auth: Credentials::None, managed: true })
         }
         Tracker::Remote { connection, .. } => Some(connection.clone()),
     }

@@ -18,6 +18,14 @@ pub enum Error {
     /// The bootstrap could not be rendered.
     #[error(transparent)]
     Template(#[from] template::Error),
+    /// What tracks the job could not be started beside it.
+    #[error("could not start what tracks `{id}`: {reason}")]
+    Tracking {
+        /// The job.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// The supervisor could not be started.
     #[error("could not start the supervisor of `{id}`")]
     Start {
@@ -64,7 +72,7 @@ impl Hints for Error {
                 vec!["a process in uninterruptible sleep (a hanging network disk, say) ends when its call returns".to_owned()]
             }
             Self::GivenUp { .. } => vec!["submit it again".to_owned()],
-            Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
+            Self::Tracking { .. } | Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The part of MLflow's REST API that sendoff needs. Paths and bodies: MLflow's REST API documentation, 2.0.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -8,7 +9,8 @@ use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Auth, Connection, Error};
+use super::{Connection, Error};
+use crate::auth::Session;
 use crate::support::http;
 
 /// How long somebody who waits to submit waits for the first answer.
@@ -18,6 +20,7 @@ const PREFLIGHT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
+    session: Arc<Session>,
     connection: Connection,
 }
 
@@ -34,6 +37,8 @@ pub struct MlflowRun {
     pub status: String,
     /// The keys of its metrics.
     pub metrics: Vec<String>,
+    /// All that the tracker says of it: `run` of its answer.
+    pub document: Value,
 }
 
 /// A final status.
@@ -50,7 +55,8 @@ pub enum Status {
 }
 
 impl Status {
-    fn word(self) -> &'static str {
+    /// Returns MLflow's word.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Running => "RUNNING",
             Self::Finished => "FINISHED",
@@ -83,16 +89,12 @@ impl Client {
     /// Makes a client; opens no connection yet.
     pub fn new(connection: &Connection) -> Result<Self, Error> {
         let http = http::client(Duration::from_secs(5), Duration::from_secs(30)).map_err(Error::Setup)?;
-        Ok(Self { http, connection: connection.clone() })
+        let session = Arc::new(Session::new(&connection.auth, &http));
+        Ok(Self { http, session, connection: connection.clone() })
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = self.http.request(method, format!("{}/{path}", self.connection.uri));
-        match &self.connection.auth {
-            Auth::None => request,
-            Auth::Token { token } => request.bearer_auth(token.expose()),
-            Auth::Basic { user, password } => request.basic_auth(user, Some(password.expose())),
-        }
+        self.http.request(method, format!("{}/{path}", self.connection.uri))
     }
 
     async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
@@ -114,6 +116,11 @@ impl Client {
 
     async fn send(&self, request: RequestBuilder) -> Result<Vec<u8>, Error> {
         let uri = || self.connection.uri.clone();
+        let authorization = self.session.authorization().await?;
+        let request = match &authorization {
+            Some(secret) => request.header(reqwest::header::AUTHORIZATION, secret.expose()),
+            None => request,
+        };
         let response = request.send().await.map_err(|source| {
             let mut cause: Option<&dyn std::error::Error> = Some(&source);
             let mut tls = false;
@@ -167,6 +174,11 @@ impl Client {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns all that the tracker says of an experiment: `experiment` of its answer.
+    pub async fn experiment_document(&self, id: &str) -> Result<Value, Error> {
+        Ok(self.get("experiments/get", &[("experiment_id", id)]).await?["experiment"].take())
     }
 
     /// Returns the id of an experiment that is there.
@@ -273,6 +285,7 @@ fn run(value: &Value) -> MlflowRun {
         artifact_uri: text(info, "artifact_uri"),
         status: text(info, "status"),
         metrics: value["data"]["metrics"].as_array().into_iter().flatten().map(|metric| text(metric, "key")).collect(),
+        document: value.clone(),
     }
 }
 
@@ -292,7 +305,7 @@ mod tests {
     async fn answer(response: ResponseTemplate) -> Error {
         let server = MockServer::start().await;
         Mock::given(method("POST")).and(path("/api/2.0/mlflow/experiments/search")).respond_with(response).mount(&server).await;
-        let connection = Connection { uri: server.uri(), auth: Auth::None, managed: false };
+        let connection = Connection { uri: server.uri(), auth: crate::auth::Credentials::None, managed: false };
         Client::new(&connection).expect("a client").preflight().await.expect_err("the answer is an error")
     }
 
@@ -311,7 +324,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_tracker_that_is_down_is_unreachable() {
-        let connection = Connection { uri: "http://127.0.0.1:9".into(), auth: Auth::None, managed: false };
+        let connection = Connection { uri: "http://127.0.0.1:9".into(), auth: crate::auth::Credentials::None, managed: false };
         let error = Client::new(&connection).expect("a client").preflight().await.expect_err("nothing listens");
         assert!(error.is_transient() && matches!(error, Error::Unreachable { .. }));
     }

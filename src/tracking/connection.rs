@@ -5,28 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use crate::auth::Credentials;
 use crate::support::secret::{Secret, redacted};
-
-/// How requests are authenticated.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(tag = "auth", rename_all = "snake_case")]
-pub enum Auth {
-    /// Not at all.
-    #[default]
-    None,
-    /// `Authorization: Bearer`.
-    Token {
-        /// The token.
-        token: Secret,
-    },
-    /// `Authorization: Basic`.
-    Basic {
-        /// The user.
-        user: String,
-        /// The password.
-        password: Secret,
-    },
-}
 
 /// A tracker and the credentials for it. Serialised over pipes only.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -35,7 +15,7 @@ pub struct Connection {
     pub uri: String,
     /// Who we are.
     #[serde(flatten)]
-    pub auth: Auth,
+    pub auth: Credentials,
     /// Whether it is the managed server of this machine.
     pub managed: bool,
 }
@@ -51,27 +31,27 @@ impl Connection {
         let uri = redacted(url).as_str().trim_end_matches('/').to_owned();
         if !url.username().is_empty() {
             let password = Secret::new(url.password().unwrap_or_default());
-            return Self { uri, auth: Auth::Basic { user: url.username().to_owned(), password }, managed: false };
+            return Self { uri, auth: Credentials::Basic { user: url.username().to_owned(), password }, managed: false };
         }
         let get = |name: &str| environment.get(name).filter(|value| !value.is_empty());
         let named = get("MLFLOW_TRACKING_URI").and_then(|text| Url::parse(text).ok());
         let same =
             named.is_some_and(|named| named.host_str() == url.host_str() && named.port_or_known_default() == url.port_or_known_default());
         let auth = if !typed && !same {
-            Auth::None
+            Credentials::None
         } else if let (Some(user), Some(password)) = (get("MLFLOW_TRACKING_USERNAME"), get("MLFLOW_TRACKING_PASSWORD")) {
-            Auth::Basic { user: user.clone(), password: Secret::new(password) }
+            Credentials::Basic { user: user.clone(), password: Secret::new(password) }
         } else if let Some(token) = get("MLFLOW_TRACKING_TOKEN") {
-            Auth::Token { token: Secret::new(token) }
+            Credentials::Token { token: Secret::new(token) }
         } else {
-            Auth::None
+            Credentials::None
         };
         Self { uri, auth, managed: false }
     }
 
     /// Returns the connection to the managed server.
     pub fn managed(uri: String) -> Self {
-        Self { uri, auth: Auth::None, managed: true }
+        Self { uri, auth: Credentials::None, managed: true }
     }
 
     /// Returns where a browser sees an MLflow run (MLflow's own routes; without `workflowType` 3.18 opens in its GenAI mode).
@@ -89,7 +69,8 @@ mod tests {
         let environment: BTreeMap<String, String> = [("MLFLOW_TRACKING_URI", "https://ours:443"), ("MLFLOW_TRACKING_TOKEN", "t")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
-        let has = |url: &str, typed| !matches!(Connection::new(&Url::parse(url).expect("a URL"), typed, &environment).auth, Auth::None);
+        let has =
+            |url: &str, typed| !matches!(Connection::new(&Url::parse(url).expect("a URL"), typed, &environment).auth, Credentials::None);
         assert!(has("https://ours/", false));
         assert!(!has("https://theirs/", false));
         assert!(!has("https://ours:8443/", false));

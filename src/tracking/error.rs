@@ -79,6 +79,9 @@ pub enum Error {
     /// The managed server could not be installed.
     #[error("could not install the managed MLflow server")]
     Install(#[source] command::Error),
+    /// No credentials can be had.
+    #[error("could not get the credentials for the tracker")]
+    Credentials(#[from] crate::auth::Error),
     /// `uv` cannot be had.
     #[error(transparent)]
     Uv(#[from] uv::Error),
@@ -120,6 +123,7 @@ impl Hints for Error {
             }
             Self::DeletedExperiment(_) => vec!["restore it on the tracker, or choose another `experiment_name`".to_owned()],
             Self::Start { .. } => vec!["`sendoff tracking logs` shows all that it said".to_owned()],
+            Self::Credentials(error) => error.hints(),
             Self::Uv(error) => error.hints(),
             Self::File(error) => error.hints(),
             Self::Install(_) => vec!["it needs Python 3.10 or newer and a package index that this machine reaches".to_owned()],

@@ -13,10 +13,10 @@ mod tags;
 
 pub use attach::{choose_attach, hard_coded_uri};
 pub use client::{Client, MlflowRun, Point, Status};
-pub use connection::{Auth, Connection};
+pub use connection::Connection;
 pub use error::Error;
-pub use inject::{Injected, Injection, inject};
+pub use inject::{Injected, Injection, Via, inject, through_relay};
 pub use metrics::{Requirement, Series, sparkline};
 pub use section::Section;
-pub use spec::{Attach, Spec, Uri};
+pub use spec::{Attach, RelayMode, Relaying, Spec, Uri};
 pub use tags::{Facts, tags};

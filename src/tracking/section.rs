@@ -1,9 +1,12 @@
 //! The `tracking:` section, of a run config and of settings.
 
+use std::time::Duration;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use super::Attach;
+use super::{Attach, RelayMode};
 use crate::document;
+use crate::support::memory::Memory;
 use crate::support::yaml::{Grammar, Parsed, Text, word};
 
 document! {
@@ -14,6 +17,14 @@ document! {
         uri: Text,
         /// How the script is attached to the job's MLflow run.
         attach: Parsed<Attach>,
+        /// `spool`: writes are acknowledged at once and delivered whenever the tracker answers; `through`: each is passed on first.
+        relay: Parsed<RelayMode>,
+        /// For how long the tracker may be away before tracking calls of the job fail.
+        outage: Parsed<Duration>,
+        /// For how long delivery goes on after the job's end.
+        drain: Parsed<Duration>,
+        /// How much may wait for a tracker that is away.
+        spool_size: Parsed<Memory>,
     }
 }
 
@@ -22,6 +33,18 @@ impl Grammar for Attach {
 
     fn parse(text: &str) -> Result<Self, String> {
         word(text, &[("auto", Self::Auto), ("run", Self::Run), ("parent", Self::Parent)])
+    }
+
+    fn schema() -> Schema {
+        Self::json_schema(&mut SchemaGenerator::default())
+    }
+}
+
+impl Grammar for RelayMode {
+    const EXAMPLE: &'static str = "spool";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        word(text, &[("spool", Self::Spool), ("through", Self::Through)])
     }
 
     fn schema() -> Schema {

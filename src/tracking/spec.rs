@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -13,6 +14,48 @@ pub struct Spec {
     pub uri: Option<Uri>,
     /// How the script is attached to the injected MLflow run.
     pub attach: Attach,
+    /// What the relay does with the job's tracking calls.
+    pub relay: Relaying,
+}
+
+/// What stands between a job and its tracker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relaying {
+    /// Whether writes are spooled.
+    pub mode: RelayMode,
+    /// For how long a tracker may be away before calls of the job fail.
+    pub outage: Duration,
+    /// How long delivery goes on after the job's end.
+    pub drain: Duration,
+    /// Bytes that may wait.
+    pub spool: u64,
+}
+
+impl Default for Relaying {
+    fn default() -> Self {
+        Self { mode: RelayMode::Spool, outage: Duration::from_hours(24), drain: Duration::from_mins(1), spool: 4 << 30 }
+    }
+}
+
+/// What the relay does with writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RelayMode {
+    /// Acknowledges them once they are in a file beside the job, and delivers them whenever the tracker answers.
+    #[default]
+    Spool,
+    /// Passes each on before it is acknowledged.
+    Through,
+}
+
+impl RelayMode {
+    /// Returns the word of the run config.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Spool => "spool",
+            Self::Through => "through",
+        }
+    }
 }
 
 /// A tracker as the user names it.

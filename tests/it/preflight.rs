@@ -20,9 +20,9 @@ async fn permanent_causes_end_the_job_and_passing_ones_do_not() {
         (ResponseTemplate::new(401), 1, "wants credentials"),
         (host(), 1, "--allowed-hosts"),
         (ResponseTemplate::new(403), 1, "refuses access"),
-        (ResponseTemplate::new(404).set_body_string("<html>"), 1, "is not an MLflow server"),
-        (ResponseTemplate::new(200).set_body_string("<html>"), 1, "is not an MLflow server"),
-        (ResponseTemplate::new(503), 0, "has trouble (status 503)"),
+        (ResponseTemplate::new(404).set_body_string("<html>"), 1, "is not an MLflow server's"),
+        (ResponseTemplate::new(200).set_body_string("<html>"), 1, "is not an MLflow server's"),
+        (ResponseTemplate::new(503), 0, "answers 503"),
     ] {
         let server = MockServer::start().await;
         Mock::given(method("POST")).respond_with(answer).mount(&server).await;

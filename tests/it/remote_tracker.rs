@@ -125,7 +125,7 @@ fn a_tracker_that_hangs_does_not_hold_up_the_outcome() {
     let sandbox = Sandbox::new().env("MLFLOW_TRACKING_URI", &tracker.uri());
     sandbox.file(
         "run.yaml",
-        "command: 'echo started; while [ ! -e ${{inputs.go}} ]; do sleep 0.05; done; exit 3'\ninputs: {go: GO}\nexperiment_name: e\n",
+        "command: 'echo started; while [ ! -e ${{inputs.go}} ]; do sleep 0.05; done; exit 3'\ninputs: {go: GO}\nexperiment_name: e\ntracking: {drain: 1s}\n",
     );
     let go = sandbox.home().join("go");
     let set = format!("inputs.go={}", go.display());

@@ -177,6 +177,10 @@ fn answer(state: &mut State, method: &str, target: &str, body: &[u8]) -> (u16, S
             Some(id) => (200, json!({ "experiment": { "experiment_id": id.to_string(), "lifecycle_stage": "active" } }).to_string()),
             None => missing(),
         },
+        "experiments/get" => match argument("experiment_id").parse::<usize>().ok().and_then(|id| state.experiments.get(id)) {
+            Some(name) => (200, json!({ "experiment": { "experiment_id": argument("experiment_id"), "name": name } }).to_string()),
+            None => missing(),
+        },
         "experiments/create" => {
             state.experiments.push(sent["name"].as_str().unwrap_or_default().to_owned());
             (200, json!({ "experiment_id": (state.experiments.len() - 1).to_string() }).to_string())

@@ -32,5 +32,5 @@ pub(crate) async fn run(arguments: Arguments, world: &World, printer: &Printer) 
     let (loaded, again) = pipeline::rerun(&jobs, &record, flags, &world.dirs, &world.variables).await.map_err(Failure::Submit)?;
     drop(jobs);
     printer.say(&format!("rerun:    {}", record.id));
-    send(loaded, Some(again), arguments.sending, Options::default(), world, printer).await
+    Box::pin(send(loaded, Some(again), arguments.sending, Options::default(), world, printer)).await
 }

@@ -1,7 +1,8 @@
 //! `sendoff status`.
 
 use sendoff::job::Record;
-use sendoff::support::words::Span;
+use sendoff::submit::Delivery;
+use sendoff::support::words::{Count, Size, Span};
 
 use super::World;
 use super::jobs::{One, open_jobs, state_line};
@@ -14,15 +15,16 @@ pub(crate) async fn run(arguments: &One, world: &World, printer: &Printer) -> Re
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
     let record = jobs.refresh(record).await?;
+    let delivery = jobs.delivery(&record);
     if printer.is_json() {
-        printer.json(&json::report("job", json::Job::from(&record)));
+        printer.json(&json::report("job", json::Job::from(&record).with(delivery)));
     } else {
-        printer.answer(&describe(&record));
+        printer.answer(&describe(&record, delivery.as_ref()));
     }
     Ok(Exit::Success)
 }
 
-fn describe(record: &Record) -> String {
+fn describe(record: &Record, delivery: Option<&Delivery>) -> String {
     let mut lines = vec![
         ("job", record.id.to_string()),
         ("state", state_line(record)),
@@ -47,5 +49,30 @@ fn describe(record: &Record) -> String {
             lines.push(("", "its final status is not written yet: the tracker does not answer; the next command tries again".to_owned()));
         }
     }
+    lines.extend(delivery.into_iter().flat_map(|delivery| delivery_lines(record, delivery)));
     lines.into_iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+}
+
+/// Says what the tracker does not have, and why.
+fn delivery_lines(record: &Record, delivery: &Delivery) -> Vec<(&'static str, String)> {
+    let (mut lines, pending) = (Vec::new(), delivery.pending);
+    let writes = |count: u64| Count(usize::try_from(count).unwrap_or(usize::MAX), "write");
+    if let Some(health) = &delivery.health
+        && let Some(since) = health.away_since
+    {
+        let reason = health.reason.as_deref().unwrap_or("it does not answer");
+        lines.push(("tracker", format!("away since {}: {reason}; the job goes on", since.strftime("%H:%M:%S UTC"))));
+    }
+    if pending.records > 0 {
+        let next = if record.state.is_ended() { format!("; `sendoff tracking sync {}` delivers", record.id) } else { String::new() };
+        lines.push(("", format!("{} ({}) not delivered yet{next}", writes(pending.records), Size(pending.bytes))));
+    }
+    if pending.refused > 0 {
+        lines
+            .push(("", format!("{} refused by the tracker, kept in `refused.jsonl` of the job's folder `relay`", writes(pending.refused))));
+    }
+    if pending.damaged > 0 {
+        lines.push(("", format!("{} lost to a damaged disk", writes(pending.damaged))));
+    }
+    lines
 }

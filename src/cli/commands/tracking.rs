@@ -1,6 +1,8 @@
 //! `sendoff tracking`.
 
-use clap::Subcommand;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
 use sendoff::submit::Jobs;
 use sendoff::support::words::{Count, Size};
 use sendoff::tracking::managed::{Managed, Progress, Server};
@@ -29,6 +31,25 @@ pub(crate) enum Command {
     },
     /// Print its log
     Logs,
+    /// Deliver what a job that has ended has written and its tracker does not have yet
+    Sync(Sync),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Sync {
+    /// A job id, a unique prefix of one, `@last`, or a handle
+    job: String,
+    /// Give up after this many seconds; what is left stays
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    within: u64,
+}
+
+#[derive(Serialize)]
+struct Synced {
+    job: String,
+    waiting: u64,
+    waiting_bytes: u64,
+    refused: u64,
 }
 
 #[derive(Serialize)]
@@ -99,6 +120,7 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
                 printer.answer(&url);
             }
         }
+        Command::Sync(arguments) => return sync(arguments, world, printer).await,
         Command::Logs => {
             let text = std::fs::read(managed.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
             if printer.is_json() {
@@ -111,6 +133,23 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
         }
     }
     Ok(Exit::Success)
+}
+
+async fn sync(arguments: &Sync, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+    let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
+    let record = jobs.find(&arguments.job)?;
+    let id = record.id.to_string();
+    let left = jobs.sync(record, Duration::from_secs(arguments.within)).await?;
+    if printer.is_json() {
+        let synced = Synced { job: id, waiting: left.records, waiting_bytes: left.bytes, refused: left.refused };
+        printer.json(&json::report("tracking-sync", synced));
+    } else if left.records == 0 {
+        printer.answer("the tracker has everything");
+    } else {
+        let count = Count(usize::try_from(left.records).unwrap_or(usize::MAX), "write");
+        printer.answer(&format!("{count} ({}) still wait: the tracker does not answer", Size(left.bytes)));
+    }
+    Ok(if left.records == 0 { Exit::Success } else { Exit::GateFailed })
 }
 
 fn show(managed: &Managed, server: Option<&Server>, printer: &Printer) {

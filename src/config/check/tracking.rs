@@ -1,10 +1,14 @@
 //! `tracking`.
 
 use crate::config::explain::without_credentials;
+use std::time::Duration;
+
 use crate::config::layers::{self, Layers, strongest};
 use crate::config::{Origin, Sourced};
+use crate::support::memory::Memory;
+use crate::support::yaml::Parsed;
 use crate::support::yaml::{Context, Place};
-use crate::tracking::{Attach, Section, Spec, Uri};
+use crate::tracking::{Attach, RelayMode, Relaying, Section, Spec, Uri};
 
 /// The tracker and the way to attach, each with who set it.
 #[derive(Debug)]
@@ -12,25 +16,41 @@ pub(in crate::config) struct Sources {
     /// `None` inside means that there shall be no tracker.
     pub(in crate::config) uri: Sourced<Option<Uri>>,
     pub(in crate::config) attach: Sourced<Attach>,
+    pub(in crate::config) relay: Sourced<RelayMode>,
+    pub(in crate::config) outage: Sourced<Duration>,
+    pub(in crate::config) drain: Sourced<Duration>,
+    pub(in crate::config) spool: Sourced<u64>,
 }
 
 impl Sources {
     /// Returns the values, with the origin of the tracker.
     pub(super) fn spec(&self) -> Sourced<Spec> {
-        Sourced { value: Spec { uri: self.uri.value.clone(), attach: self.attach.value }, origin: self.uri.origin.clone() }
+        let relay = Relaying { mode: self.relay.value, outage: self.outage.value, drain: self.drain.value, spool: self.spool.value };
+        Sourced { value: Spec { uri: self.uri.value.clone(), attach: self.attach.value, relay }, origin: self.uri.origin.clone() }
     }
 }
 
 /// Returns who tracks and how.
 pub(super) fn check(section: Option<&Section>, layers: Layers<'_>, context: &Context) -> Sources {
     let uri = tracker(section, layers, context).unwrap_or(Sourced { value: Some(Uri::Managed), origin: Origin::Default });
-    let written = layers::parsed(section.and_then(|section| section.attach.as_ref()));
+    let defaults = Relaying::default();
+    let attach = pick(section, layers, |section| section.attach.as_ref(), Attach::default());
+    let relay = pick(section, layers, |section| section.relay.as_ref(), defaults.mode);
+    let outage = pick(section, layers, |section| section.outage.as_ref(), defaults.outage);
+    let drain = pick(section, layers, |section| section.drain.as_ref(), defaults.drain);
+    let spool = pick(section, layers, |section| section.spool_size.as_ref(), Memory(defaults.spool));
+    let spool = Sourced { value: spool.value.0, origin: spool.origin };
+    Sources { uri, attach, relay, outage, drain, spool }
+}
+
+/// Returns a key's value of the strongest layer.
+fn pick<T: Copy>(section: Option<&Section>, layers: Layers<'_>, key: impl Fn(&Section) -> Option<&Parsed<T>>, default: T) -> Sourced<T> {
+    let written = layers::parsed(section.and_then(&key));
     let settings = layers.settings(|settings| {
-        let attach = settings.document.tracking.as_ref()?.attach.as_ref()?;
-        Some((attach.value, &attach.place))
+        let found = key(settings.document.tracking.as_ref()?)?;
+        Some((found.value, &found.place))
     });
-    let attach = strongest([written].into_iter().chain(settings)).unwrap_or(Sourced { value: Attach::default(), origin: Origin::Default });
-    Sources { uri, attach }
+    strongest([written].into_iter().chain(settings)).unwrap_or(Sourced { value: default, origin: Origin::Default })
 }
 
 /// Returns the tracker of the strongest layer; `None` inside means that there shall be none.

@@ -28,6 +28,10 @@ pub use supervise::{Closing, supervise};
 /// How long a supervisor may take to claim its attempt. On a machine that is that slow nothing else works either.
 const CLAIM_LIMIT: Duration = Duration::from_secs(30);
 
+/// Variables of the submitter that hold credentials for trackers: what of them is needed travels in the launch.
+const CREDENTIALS: [&str; 5] =
+    ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT_SECRET", "DATABRICKS_TOKEN"];
+
 /// The local target.
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -143,7 +147,12 @@ impl Target for Local {
         let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
         let said = fs::append(attempt.path("supervisor.log"))?;
         let program = std::env::current_exe().map_err(start)?;
-        let mut child = Command::new(program)
+        let mut command = Command::new(program);
+        // What is secret goes through the pipe: a job may read the variables of its ancestors.
+        for name in launch.secrets.keys().map(String::as_str).chain(CREDENTIALS) {
+            command.env_remove(name);
+        }
+        let mut child = command
             .arg("supervise")
             .arg(&folder)
             // A job of its own, also when it is submitted from inside another one.

@@ -4,7 +4,7 @@
 //! places in the queues -> claim -> turn -> running -> (TERM, grace, KILL) -> exit.json -> closing acts of the caller -> closed
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -26,6 +26,9 @@ use crate::target::Error;
 ///
 /// A process that it starts and that must outlive the job's command gets another [`remains::OWNER`], and is ended by the caller.
 pub trait Closing: Send + Sync + 'static {
+    /// Is called when it is the job's turn, before anything of it runs; returns secret variables for the job, or why it cannot run.
+    fn before(&self, spec: &JobSpec, closing: &Secret) -> Result<BTreeMap<String, Secret>, String>;
+
     /// Is called once the command runs, on a thread of its own that nobody waits for: it may still be at work when the process ends.
     fn started(&self, spec: &JobSpec, closing: &Secret);
 
@@ -105,7 +108,11 @@ impl<C: Closing> Job<'_, C> {
             return Ok(Outcome { ending: Ending::Cancelled, exit_code: None, started_at: None, ended_at: clock::now(), detail });
         };
         let group = self.memory_group()?;
-        child::write_secrets(attempt, &self.launch.secrets)?;
+        let mut secrets = self.launch.secrets.clone();
+        if let Some(closing) = &self.launch.closing {
+            secrets.extend(self.closing.before(spec, closing).map_err(|reason| Error::Tracking { id: spec.id.to_string(), reason })?);
+        }
+        child::write_secrets(attempt, &secrets)?;
         fault::point("supervisor.before-command");
         let mut child = child::start(attempt, spec, group.as_ref(), devices.as_deref())?;
         // Kept to the end: its closing tells the bootstrap that its supervisor died.
