@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::process::{Command, Stdio};
 
+use sendoff::support::platform;
+
 use super::printer::Printer;
 
 /// Tries to open an address; returns whether a browser was started. Without a terminal nothing is.
@@ -31,9 +33,7 @@ pub(crate) fn open(url: &str, variables: &BTreeMap<String, String>, printer: &Pr
         // What it says is not ours to show, and it may live long after us and our terminal.
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        command.spawn().is_ok()
+        platform::own_group(&mut command).spawn().is_ok()
     })
 }
 

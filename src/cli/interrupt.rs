@@ -1,9 +1,7 @@
 //! Interruptions: heard from the first to the last, and what the user wants done about them.
 
-use std::future::pending;
-
 use clap::ValueEnum;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use sendoff::support::platform;
 
 use super::printer::Printer;
 
@@ -18,14 +16,7 @@ pub(crate) enum OnInterrupt {
     Cancel,
 }
 
-/// Who interrupted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interruption {
-    /// Ctrl-C: somebody is there who can be asked.
-    Keyboard,
-    /// SIGTERM: nobody is.
-    Termination,
-}
+pub(crate) use sendoff::support::platform::Interruption;
 
 /// What somebody at the terminal chose.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,35 +29,17 @@ pub(crate) enum Choice {
     Continue,
 }
 
-/// The ear for SIGINT and SIGTERM. From its making on, neither ends the process by itself.
-pub(crate) struct Interruptions {
-    interrupt: Option<Signal>,
-    terminate: Option<Signal>,
-}
+/// Hears interruptions. From its making on, none ends the process by itself.
+pub(crate) struct Interruptions(platform::Interruptions);
 
 impl Interruptions {
     pub(crate) fn listen() -> Self {
-        Self { interrupt: signal(SignalKind::interrupt()).ok(), terminate: signal(SignalKind::terminate()).ok() }
+        Self(platform::Interruptions::listen())
     }
 
     /// Waits for the next one. One that came while nobody waited is not lost.
     pub(crate) async fn next(&mut self) -> Interruption {
-        let interrupt = async {
-            match &mut self.interrupt {
-                Some(signal) => drop(signal.recv().await),
-                None => pending().await,
-            }
-        };
-        let terminate = async {
-            match &mut self.terminate {
-                Some(signal) => drop(signal.recv().await),
-                None => pending().await,
-            }
-        };
-        tokio::select! {
-            () = interrupt => Interruption::Keyboard,
-            () = terminate => Interruption::Termination,
-        }
+        self.0.next().await
     }
 
     /// Asks what to do about the job; a second interruption, and an end of the input, leave it running.

@@ -11,6 +11,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Origin;
+use crate::support::platform;
 use crate::support::yaml::{Context, Text};
 use crate::target::config::{Kind, Target};
 
@@ -84,17 +85,7 @@ pub(super) fn project_files(start: &Path, home: Option<&Path>, context: &Context
 }
 
 fn is_ours(file: &Path) -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt;
-        let own = rustix::process::getuid().as_raw();
-        std::fs::metadata(file).is_ok_and(|metadata| metadata.uid() == own || metadata.uid() == 0)
-    }
-    #[cfg(not(unix))]
-    {
-        let _ = file;
-        true
-    }
+    std::fs::metadata(file).is_ok_and(|metadata| platform::is_ours(&metadata))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
 use super::{Error, JobId, Record, attempt};
-use crate::support::{clock, fs, lock::Lock};
+use crate::support::{clock, fs, lock::Lock, platform};
 
 /// The steps of a submission that are journalled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Store {
         let is_new = !path.exists();
         let connection = Connection::open(path).map_err(failed("open"))?;
         connection.busy_timeout(Duration::from_secs(10)).map_err(failed("open"))?;
-        let journal = if on_network(data) { "TRUNCATE" } else { "WAL" };
+        let journal = if platform::is_shared(data) { "TRUNCATE" } else { "WAL" };
         connection.query_row(&format!("PRAGMA journal_mode = {journal}"), [], |row| row.get::<_, String>(0)).map_err(failed("open"))?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed("open"))?;
         let version: u32 = connection.query_row("PRAGMA user_version", [], |row| row.get(0)).map_err(failed("read"))?;
@@ -242,21 +242,6 @@ fn is_corrupt(error: &Error) -> bool {
         Error::Store { source, .. } => matches!(source.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase)),
         Error::Record { .. } => true,
         Error::File(_) => false,
-    }
-}
-
-/// Returns whether a folder lies on a file system that is shared between machines, where WAL corrupts.
-fn on_network(folder: &Path) -> bool {
-    #[cfg(target_os = "linux")]
-    {
-        // NFS, CIFS, SMB2, AFS, Lustre, FUSE, 9p: the magic numbers of statfs(2).
-        const SHARED: [u64; 7] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x0bd0_0bd0, 0x6573_5546, 0x0102_1997];
-        rustix::fs::statfs(folder).is_ok_and(|facts| SHARED.contains(&(facts.f_type.cast_unsigned() & 0xffff_ffff)))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let _ = folder;
-        false
     }
 }
 

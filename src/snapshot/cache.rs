@@ -117,8 +117,9 @@ impl<'a> Iterator for Entries<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Mode, Stamp};
+    use super::super::Mode;
     use super::*;
+    use crate::support::platform::Stamp;
 
     fn file(path: &str, modified: i64) -> File {
         File { path: path.into(), mode: Mode::File, size: 1, stamp: Stamp { modified, changed: 0, inode: 1 } }

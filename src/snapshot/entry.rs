@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::error::Problem;
 use super::listing::File;
 use super::manifest::Mode;
-use super::stamp::{self, Stamp};
+use crate::support::platform;
 
 /// An entry that is not a folder.
 pub(super) enum Entry {
@@ -33,12 +33,12 @@ pub(super) fn read(root: &Path, path: String, entry: &DirEntry) -> Entry {
         }
     } else if !metadata.is_file() {
         return Entry::Special(path);
-    } else if stamp::is_executable(&metadata) {
+    } else if platform::is_executable(&metadata) {
         Mode::Executable
     } else {
         Mode::File
     };
-    Entry::File(File { path, mode, size: metadata.len(), stamp: Stamp::of(&metadata) })
+    Entry::File(File { path, mode, size: metadata.len(), stamp: platform::stamp(&metadata) })
 }
 
 /// Returns a name's text, bytes that are not UTF-8 as `\xNN`.

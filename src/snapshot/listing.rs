@@ -6,10 +6,10 @@ use rayon::prelude::*;
 
 use super::error::{Error, Problem};
 use super::manifest::Mode;
-use super::stamp::Stamp;
 use super::walk::{LeftOut, Reason, Scope, walk};
 use super::{Spec, rules, secrets};
 use crate::support::fs::Context;
+use crate::support::platform::Stamp;
 
 /// A file of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]

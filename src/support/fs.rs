@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::platform;
+
 /// A file operation failed.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {act} `{}`", path.display())]
@@ -77,9 +79,7 @@ pub fn create_dir_all(path: impl AsRef<Path>) -> Result<(), Error> {
 pub fn create_private_dir_all(path: impl AsRef<Path>) -> Result<(), Error> {
     let mut builder = std::fs::DirBuilder::new();
     builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(&path).context("create", path)
+    platform::for_us_alone(&mut builder).create(&path).context("create", path)
 }
 
 /// Removes a file; a missing one is fine.
@@ -96,10 +96,7 @@ pub fn remove_dir_all(path: impl AsRef<Path>) -> Result<(), Error> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             for entry in walkdir::WalkDir::new(&path).into_iter().flatten().filter(|entry| entry.file_type().is_dir()) {
-                if let Ok(metadata) = entry.metadata() {
-                    let mut permissions = metadata.permissions();
-                    #[cfg(unix)]
-                    std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o700);
+                if let Some(permissions) = platform::permissions(0o700) {
                     let _ = std::fs::set_permissions(entry.path(), permissions);
                 }
             }
@@ -125,8 +122,9 @@ fn write_atomic_with_mode(path: &Path, content: &[u8], mode: Option<u32>) -> Res
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
     builder.prefix(".tmp-");
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(mode.unwrap_or(0o644)));
+    if let Some(permissions) = platform::permissions(mode.unwrap_or(0o644)) {
+        builder.permissions(permissions);
+    }
     let mut file = builder.tempfile_in(folder).context("write", path)?;
     file.write_all(content).context("write", path)?;
     file.as_file().sync_data().context("write", path)?;

@@ -1,9 +1,10 @@
 //! Systems that are not Unix: jobs are submitted from there, and run elsewhere.
 
+use std::fs::{DirBuilder, Metadata, Permissions};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
-use super::Signal;
+use super::{Interruption, Signal, Stamp};
 
 /// Ends this process at once.
 pub fn kill_self() -> ! {
@@ -32,6 +33,52 @@ pub fn become_program(_command: &mut Command) -> std::io::Error {
 /// Fails: making a link needs a privilege here.
 pub fn link(_target: &Path, _link: &Path) -> std::io::Result<()> {
     Err(std::io::ErrorKind::Unsupported.into())
+}
+
+/// Returns what tells that a file has changed: the time of the last writing alone.
+pub fn stamp(metadata: &Metadata) -> Stamp {
+    let since = metadata.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok());
+    let modified = since.and_then(|since| i64::try_from(since.as_nanos()).ok()).unwrap_or(i64::MAX);
+    Stamp { modified, changed: modified, inode: 0 }
+}
+
+/// Returns `false`: this system does not tell.
+pub fn is_executable(_metadata: &Metadata) -> bool {
+    false
+}
+
+/// Returns `true`: this system does not tell.
+pub fn is_ours(_metadata: &Metadata) -> bool {
+    true
+}
+
+/// Returns `None`: there are no modes.
+pub fn permissions(_mode: u32) -> Option<Permissions> {
+    None
+}
+
+/// Does nothing: a user's folders are the user's.
+pub fn for_us_alone(builder: &mut DirBuilder) -> &mut DirBuilder {
+    builder
+}
+
+/// The ear for Ctrl-C.
+#[derive(Debug)]
+pub struct Interruptions;
+
+impl Interruptions {
+    /// Begins to listen; needs a runtime.
+    pub fn listen() -> Self {
+        Self
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) -> Interruption {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        Interruption::Keyboard
+    }
 }
 
 /// Returns `None`: not known here.

@@ -45,6 +45,26 @@ pub struct Process {
     pub zombie: bool,
 }
 
+/// What tells that a file has not changed, beside its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Stamp {
+    /// When its content was last written, in nanoseconds since 1970.
+    pub modified: i64,
+    /// When its content or metadata last changed, in nanoseconds since 1970.
+    pub changed: i64,
+    /// The inode.
+    pub inode: u64,
+}
+
+/// Who interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interruption {
+    /// Ctrl-C: somebody is there who can be asked.
+    Keyboard,
+    /// SIGTERM: nobody is.
+    Termination,
+}
+
 /// The signals that we send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
@@ -73,4 +93,29 @@ pub enum MemoryLimit {
 /// Returns this process's id.
 pub fn own_pid() -> i32 {
     i32::try_from(std::process::id()).expect("process ids are small")
+}
+
+#[cfg(test)]
+mod tests {
+    /// What only some systems have, and where it may stand all the same: what runs beside a job runs where jobs do.
+    const WORDS: [&str; 5] = ["std::os::unix", "std::os::linux", "rustix::", "signal::unix", "target_os"];
+    const APART: [&str; 2] = ["support/platform/", "relay/"];
+
+    #[test]
+    fn calls_that_only_some_systems_have_stand_in_this_module_alone() {
+        let source = std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"));
+        let mut found = Vec::new();
+        for file in walkdir::WalkDir::new(source).into_iter().flatten().filter(|entry| entry.file_type().is_file()) {
+            let name = file.path().strip_prefix(source).expect("it is below").display().to_string();
+            if APART.iter().any(|folder| name.starts_with(folder)) {
+                continue;
+            }
+            let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+            let product = text.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
+            let lines =
+                product.lines().filter(|line| WORDS.iter().any(|word| line.contains(word) && !line.contains(&format!("cfg!({word}"))));
+            found.extend(lines.map(|line| format!("{name}: {}", line.trim())));
+        }
+        assert_eq!(found, Vec::<String>::new());
+    }
 }

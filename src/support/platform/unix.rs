@@ -1,12 +1,16 @@
-//! Unix: signals, sessions, users.
+//! Unix: signals, sessions, users, what a file is.
 
+use std::fs::{DirBuilder, Metadata, Permissions};
+use std::future::pending;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
 
 use rustix::process::Pid;
+use tokio::signal::unix::{self, SignalKind};
 
-use super::Signal;
+use super::{Interruption, Signal, Stamp};
 
 impl From<Signal> for rustix::process::Signal {
     fn from(signal: Signal) -> Self {
@@ -58,6 +62,64 @@ pub fn become_program(command: &mut Command) -> std::io::Error {
 /// Makes a symbolic link.
 pub fn link(target: &Path, link: &Path) -> std::io::Result<()> {
     std::os::unix::fs::symlink(target, link)
+}
+
+/// Returns what tells that a file has changed.
+pub fn stamp(metadata: &Metadata) -> Stamp {
+    let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+    Stamp {
+        modified: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
+        changed: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
+        inode: metadata.ino(),
+    }
+}
+
+/// Returns whether anybody may execute a file.
+pub fn is_executable(metadata: &Metadata) -> bool {
+    metadata.mode() & 0o111 != 0
+}
+
+/// Returns whether a file belongs to this user, or to the system's.
+pub fn is_ours(metadata: &Metadata) -> bool {
+    metadata.uid() == rustix::process::getuid().as_raw() || metadata.uid() == 0
+}
+
+/// Returns permissions by their mode; `None` where there are none.
+pub fn permissions(mode: u32) -> Option<Permissions> {
+    Some(Permissions::from_mode(mode))
+}
+
+/// Lets only this user look into the folders that will be made.
+pub fn for_us_alone(builder: &mut DirBuilder) -> &mut DirBuilder {
+    builder.mode(0o700)
+}
+
+/// The ear for SIGINT and SIGTERM. From its making on, neither ends the process by itself.
+#[derive(Debug)]
+pub struct Interruptions {
+    interrupt: Option<unix::Signal>,
+    terminate: Option<unix::Signal>,
+}
+
+impl Interruptions {
+    /// Begins to listen; needs a runtime.
+    pub fn listen() -> Self {
+        Self { interrupt: unix::signal(SignalKind::interrupt()).ok(), terminate: unix::signal(SignalKind::terminate()).ok() }
+    }
+
+    /// Waits for the next one. One that came while nobody waited is not lost.
+    pub async fn next(&mut self) -> Interruption {
+        async fn heard(signal: &mut Option<unix::Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => pending().await,
+            }
+        }
+        tokio::select! {
+            () = heard(&mut self.interrupt) => Interruption::Keyboard,
+            () = heard(&mut self.terminate) => Interruption::Termination,
+        }
+    }
 }
 
 /// Returns how many bytes this user may still write to the file system of a path; `None` when it does not say.

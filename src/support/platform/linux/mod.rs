@@ -116,6 +116,13 @@ pub fn cpu_count() -> u32 {
     rustix::thread::sched_getaffinity(None).map_or(1, |set| set.count())
 }
 
+/// Returns whether a folder lies on a file system that is shared between machines.
+pub fn is_shared(folder: &Path) -> bool {
+    // NFS, CIFS, SMB2, AFS, Lustre, FUSE, 9p: the magic numbers of statfs(2).
+    const SHARED: [u64; 7] = [0x6969, 0xff53_4d42, 0xfe53_4d42, 0x5346_414f, 0x0bd0_0bd0, 0x6573_5546, 0x0102_1997];
+    rustix::fs::statfs(folder).is_ok_and(|facts| SHARED.contains(&(facts.f_type.cast_unsigned() & 0xffff_ffff)))
+}
+
 /// Returns the numbers of the NVIDIA devices of this machine that this process may use.
 ///
 /// A list in `CUDA_VISIBLE_DEVICES` narrows them; one by unique names does not, since they cannot be leased by number.
