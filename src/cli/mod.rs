@@ -54,7 +54,6 @@ enum Command {
     Submit(commands::submit::Arguments),
     /// Run a job again as a new one: the same snapshot, environment, run config and arguments
     Rerun(commands::rerun::Arguments),
-    /// Write a commented run config for this folder
     Init(commands::init::Arguments),
     /// Show what a submission would do, without doing it
     Plan(commands::plan::Arguments),

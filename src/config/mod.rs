@@ -28,7 +28,7 @@ use crate::{environment, tracking};
 
 pub use error::Error;
 pub use explain::{Explained, Shown};
-pub use init::init;
+pub use init::{Initialized, init};
 pub use load::{Flags, Loaded, Request, Stored, load, settings_tracking};
 pub use schema::{Schema, schema};
 

@@ -15,17 +15,6 @@ fn a_script_gets_its_arguments_as_written_and_its_code_is_ours() {
 }
 
 #[test]
-fn init_writes_a_run_config_that_can_be_submitted_and_overwrites_nothing() {
-    let sandbox = Sandbox::new();
-    sandbox.file("train.py", "print('trained')\n");
-    sandbox.sendoff(&["init"]).expect(0);
-    let run = sandbox.sendoff(&["submit", "--no-tracking"]).expect(0);
-    assert!(run.stdout.contains("trained"), "{}", run.stdout);
-    let again = sandbox.sendoff(&["init"]).expect(244);
-    assert!(again.stderr.contains("could not create"), "{}", again.stderr);
-}
-
-#[test]
 fn gc_removes_what_no_job_names_and_nothing_else() {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ok\n");
