@@ -96,15 +96,16 @@ impl Uv {
     }
 }
 
-/// Makes a venv at a path and installs packages into it, compiled; no project is looked at.
-pub fn install(uv: &Uv, venv: &Path, packages: &[&str]) -> Result<(), command::Error> {
-    let limit = Duration::from_mins(30);
+/// Makes a venv at a path and installs packages into it, compiled; no project is looked at. `held` is the lock of the path, which a `uv`
+/// that outlives us goes on holding.
+pub fn install(uv: &Uv, venv: &Path, packages: &[&str], held: &Lock) -> Result<(), command::Error> {
+    let run = |command: &mut Command| command::capture_with(command, Duration::from_mins(30), held.share().ok());
     let mut make = ambient(uv.command());
     make.args(["venv", "--quiet", "--no-project", "--no-python-downloads", "--python", ">=3.10"]).arg(venv).current_dir("/");
-    command::capture(&mut make, limit)?;
+    run(&mut make)?;
     let mut fill = ambient(uv.command());
     fill.args(["pip", "install", "--quiet", "--compile-bytecode", "--python"]).arg(venv.join("bin").join("python")).args(packages);
-    command::capture(fill.current_dir("/"), limit)?;
+    run(fill.current_dir("/"))?;
     Ok(())
 }
 

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Connection, Error};
+use crate::job::remains;
 use crate::support::dirs::Dirs;
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
@@ -109,14 +110,14 @@ impl Managed {
         }
         fs::create_private_dir_all(&self.folder)?;
         let lock = self.folder.join("start.lock");
-        let _lock =
+        let lock =
             tokio::task::spawn_blocking(move || Lock::exclusive(&lock)).await.map_err(|_| Error::Start { tail: String::new() })??;
         if let Some(server) = self.running() {
             return Ok(server);
         }
         if !self.is_installed() {
             progress.installing();
-            self.install()?;
+            self.install(&lock)?;
         }
         progress.starting();
         let server = self.launch()?;
@@ -144,11 +145,11 @@ impl Managed {
         lines[lines.len().saturating_sub(15)..].join("\n")
     }
 
-    fn install(&self) -> Result<(), Error> {
+    fn install(&self, held: &Lock) -> Result<(), Error> {
         let uv = Uv::find_or_install(&self.data)?;
         let venv = self.folder.join("venv");
         fs::remove_dir_all(&venv)?;
-        let made = crate::support::uv::install(&uv, &venv, &[&format!("mlflow=={VERSION}")]);
+        let made = crate::support::uv::install(&uv, &venv, &[&format!("mlflow=={VERSION}")], held);
         if let Err(error) = made {
             let _ = fs::remove_dir_all(&venv);
             return Err(Error::Install(error));
@@ -187,6 +188,8 @@ impl Managed {
             ("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "false"),
             ("GIT_PYTHON_REFRESH", "quiet"),
         ]);
+        // A server that is started from inside a job outlives it.
+        command.env(remains::OWNER, &self.folder);
         command
     }
 

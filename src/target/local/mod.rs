@@ -145,6 +145,9 @@ impl Target for Local {
         let attempt = Attempt::new(&self.data, &spec.id, spec.attempt);
         let start = |source| Error::Start { id: spec.id.to_string(), source };
         let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
+        if attempt.find()? == Finding::Tombstoned {
+            return Err(Error::GivenUp { id: spec.id.to_string() });
+        }
         let said = fs::append(attempt.path("supervisor.log"))?;
         let program = std::env::current_exe().map_err(start)?;
         let mut command = Command::new(program);
@@ -183,7 +186,10 @@ impl Target for Local {
     }
 
     async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error> {
-        jobs.iter().map(|job| self.presence(job)).collect()
+        // Among many, one whose files cannot be read does not hide the others; asked for alone, it says why.
+        let unreadable = |_| Ok(Presence::Present(JobState::Unknown { word: "unreadable".to_owned() }));
+        let alone = jobs.len() == 1;
+        jobs.iter().map(|job| self.presence(job).or_else(|error| if alone { Err(error) } else { unreadable(error) })).collect()
     }
 
     fn log(&self, job: &JobRef) -> PathBuf {

@@ -3,6 +3,7 @@
 //! A promise is a function in one of the modules below and takes a [`Place`]; [`keeps_every_promise!`] makes a test of each of them for a
 //! place. What a promise sees of a job comes through `logs`, `status` and `download` alone, since a job may run where our files are not.
 
+mod boundary;
 mod ending;
 mod environment;
 mod leaving;
