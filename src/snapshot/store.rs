@@ -137,6 +137,14 @@ impl Store {
             .collect()
     }
 
+    /// Returns the stat caches of source directories other than these.
+    pub fn stale_caches(&self, roots: &[&Path]) -> Vec<PathBuf> {
+        let real = |root: &Path| root.canonicalize().unwrap_or_else(|_| root.to_owned());
+        let needed: Vec<PathBuf> = roots.iter().map(|root| cache::path_for(&self.cache, &real(root))).collect();
+        let Ok(entries) = std::fs::read_dir(self.cache.join("stat")) else { return Vec::new() };
+        entries.flatten().map(|entry| entry.path()).filter(|path| !needed.contains(path)).collect()
+    }
+
     /// Removes a stored snapshot.
     pub fn remove(&self, id: &SnapshotId) -> Result<(), Error> {
         fs::remove_file(self.file(id, "zip"))?;

@@ -132,6 +132,9 @@ pub enum Error {
         #[source]
         source: zip::result::ZipError,
     },
+    /// Something is being made that nobody names yet.
+    #[error("a submission is being prepared")]
+    Busy,
     /// There are no jobs at all.
     #[error("there is no job yet")]
     NoJobs,
@@ -175,6 +178,7 @@ impl Error {
                 | Self::SnapshotGone { .. }
                 | Self::ElsewhereHandle { .. }
                 | Self::ForeignKind { .. }
+                | Self::Busy
                 | Self::NoJobs
                 | Self::StillActive(_)
                 | Self::StillOpen(_)
@@ -231,6 +235,7 @@ impl Hints for Error {
             Self::Unpack { path, .. } => {
                 vec![format!("remove `{}`, then try again: it is packed anew if the working tree still is what it was", path.display())]
             }
+            Self::Busy => vec!["try again when it is through".to_owned()],
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],

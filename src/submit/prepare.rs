@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Error, Observer, Options, Plan, Tracker};
+use super::{Error, Observer, Options, Plan, Tracker, garbage};
 use crate::environment::{self, Environment, Environments};
+use crate::job;
 use crate::snapshot::{self, git};
 use crate::support::dirs::Dirs;
+use crate::support::lock::Lock;
 use crate::support::stop;
 use crate::support::words::Count;
 use crate::tracking::managed::{self, Managed};
@@ -19,6 +21,8 @@ pub(super) struct Prepared {
     pub(super) environment: Environment,
     /// What git knows of the source directory, and what was not committed.
     pub(super) git: (Option<git::Facts>, Option<String>),
+    /// Keeps what is made here from being taken for garbage until a job names it.
+    pub(super) _in_use: Lock,
     /// The tracker, which has answered.
     pub(super) connection: Option<Connection>,
 }
@@ -50,6 +54,10 @@ impl managed::Progress for Steps<'_> {
 
 /// Makes all three.
 pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, observer: &Arc<dyn Observer>) -> Result<Prepared, Error> {
+    let in_use = {
+        let dirs = dirs.clone();
+        tokio::task::spawn_blocking(move || garbage::in_use(&dirs)).await.map_err(|_| Error::Panicked)?.map_err(job::Error::File)?
+    };
     let packing = {
         let (plan, cache) = (plan.clone(), dirs.cache.clone());
         tokio::task::spawn_blocking(move || {
@@ -106,6 +114,7 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
         packed: packed.map_err(|_| Error::Panicked)??,
         environment: environment.map_err(|_| Error::Panicked)??,
         git: git.map_err(|_| Error::Panicked)?,
+        _in_use: in_use,
         connection: connection?,
     })
 }

@@ -15,28 +15,6 @@ fn a_script_gets_its_arguments_as_written_and_its_code_is_ours() {
 }
 
 #[test]
-fn gc_removes_what_no_job_names_and_nothing_else() {
-    let sandbox = Sandbox::new();
-    sandbox.file("run.yaml", "command: echo ok\n");
-    for id in ["job-one", "job-two"] {
-        sandbox.file("changing.txt", id);
-        sandbox.sendoff(&["submit", "--no-tracking", "--job-id", id]).expect(0);
-    }
-    sandbox.sendoff(&["delete", "job-one"]).expect(0);
-    let found = sandbox.sendoff(&["gc", "--output", "json"]).expect(0).json();
-    assert_eq!((found["snapshots"].as_array().map(Vec::len), found["environments"].as_array().map(Vec::len)), (Some(1), Some(0)));
-    sandbox.sendoff(&["gc", "--yes"]).expect(0);
-    let found = sandbox.sendoff(&["gc", "--output", "json"]).expect(0).json();
-    assert_eq!(found["snapshots"].as_array().map(Vec::len), Some(0));
-    assert_eq!(
-        std::fs::read_dir(sandbox.home().join("cache/snapshots"))
-            .map(|entries| entries.flatten().filter(|entry| entry.path().extension().is_some_and(|end| end == "zip")).count())
-            .ok(),
-        Some(1)
-    );
-}
-
-#[test]
 fn doctor_finds_this_machine_fit() {
     let run = Sandbox::new().sendoff(&["doctor"]).expect(0);
     assert!(run.stdout.contains("ok       Python 3.10 or newer: Python 3."), "{}", run.stdout);

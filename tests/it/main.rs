@@ -8,6 +8,7 @@ mod environment;
 mod exactly_once;
 mod examples;
 mod faults;
+mod gc;
 mod init;
 mod interrupt;
 mod kill_points;

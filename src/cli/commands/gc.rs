@@ -1,20 +1,21 @@
 //! `sendoff gc`.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
-use sendoff::environment::Environments;
-use sendoff::snapshot::Store;
-use sendoff::submit::Jobs;
+use sendoff::submit::{Garbage, GarbageKind, garbage, remove_garbage};
 use sendoff::support::words::{Count, Size};
 use serde::Serialize;
 
 use super::World;
+use super::jobs::open_jobs;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::printer::Printer;
 
+/// List what sendoff made and no longer needs, and remove it with --yes.
+///
+/// Snapshots, environments, locks and caches that no job names; leftovers of what was interrupted; folders, locks and tickets of jobs that are gone.
+/// What a live job holds is passed over. A job itself, with its log and outputs, goes with `sendoff delete`.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Remove it
@@ -23,57 +24,42 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Garbage {
-    snapshots: Vec<String>,
-    environments: Vec<String>,
-    snapshot_bytes: u64,
+struct Listed {
+    items: Vec<Item>,
+    bytes: u64,
     removed: bool,
 }
 
+#[derive(Serialize)]
+struct Item {
+    kind: GarbageKind,
+    name: String,
+    bytes: u64,
+}
+
 pub(crate) fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let jobs = Jobs::open(&world.dirs, &world.variables)?;
-    let records = jobs.store.newest(usize::MAX)?;
-    let named: BTreeSet<&str> = records.iter().flat_map(|record| [record.snapshot.as_str(), record.environment.as_str()]).collect();
-    let (store, environments) = (Store::new(&world.dirs.cache), Environments::new(&world.dirs));
-    let snapshots: Vec<_> =
-        store.stored().into_iter().map(|(packed, _)| packed).filter(|packed| !named.contains(packed.id.as_str())).collect();
-    let built: Vec<_> = environments.list().into_iter().filter(|built| !named.contains(built.id.as_str())).collect();
+    let jobs = open_jobs(world, printer)?;
+    let mut found = garbage(&jobs, &world.dirs)?;
     if arguments.yes {
-        for packed in &snapshots {
-            store.remove(&packed.id)?;
-        }
-        for environment in &built {
-            environments.prune(Some(&environment.id))?;
-        }
+        found = remove_garbage(found, &world.dirs)?;
     }
-    let bytes = snapshots.iter().map(|packed| packed.size).sum();
-    let garbage = Garbage {
-        snapshots: snapshots.iter().map(|packed| packed.id.to_string()).collect(),
-        environments: built.iter().map(|built| built.id.to_string()).collect(),
-        snapshot_bytes: bytes,
-        removed: arguments.yes,
-    };
+    let bytes = found.iter().map(|item| item.bytes).sum();
     if printer.is_json() {
-        printer.json(&json::report("gc", garbage));
+        let items = found.into_iter().map(|Garbage { kind, name, bytes, .. }| Item { kind, name, bytes }).collect();
+        printer.json(&json::report("gc", Listed { items, bytes, removed: arguments.yes }));
         return Ok(Exit::Success);
     }
-    let mut text = String::new();
-    for packed in &snapshots {
-        text.push_str(&format!("snapshot     {}  {}\n", packed.id.short(), Size(packed.size)));
-    }
-    for environment in &built {
-        text.push_str(&format!(
-            "environment  {}  Python {}, {}\n",
-            environment.id.short(),
-            environment.python,
-            Count(environment.packages.len(), "package")
-        ));
-    }
-    printer.answer(&text);
-    let verb = if arguments.yes { "removed" } else { "no job names" };
-    printer.say(&format!("{verb} {} ({}) and {}", Count(snapshots.len(), "snapshot"), Size(bytes), Count(built.len(), "environment")));
-    if !arguments.yes && !text.is_empty() {
-        printer.say("remove them with `sendoff gc --yes`; a job with its log and outputs goes with `sendoff delete JOB`");
+    let line = |item: &Garbage| format!("{:<18} {:>10}  {}\n", word(item.kind), Size(item.bytes).to_string(), item.name);
+    printer.answer(&found.iter().map(line).collect::<String>());
+    let sum = format!("{}, {}", Count(found.len(), "thing"), Size(bytes));
+    match (arguments.yes, found.is_empty()) {
+        (true, _) => printer.say(&format!("removed {sum}")),
+        (false, true) => printer.say("there is nothing that is not needed"),
+        (false, false) => printer.say(&format!("{sum} not needed; `sendoff gc --yes` removes them")),
     }
     Ok(Exit::Success)
+}
+
+fn word(kind: GarbageKind) -> String {
+    json::word(&kind).replace('_', " ")
 }
