@@ -22,6 +22,11 @@ impl From<Signal> for rustix::process::Signal {
     }
 }
 
+/// Returns the bytes that this user may still write to the file system of a path.
+pub fn free_space(path: &Path) -> Option<u64> {
+    rustix::fs::statvfs(path).ok().map(|facts| facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
 /// Ends this process as SIGKILL would: nothing of ours runs after it.
 pub fn kill_self() -> ! {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
