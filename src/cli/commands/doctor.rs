@@ -121,7 +121,13 @@ fn uv(data: &Path) -> Result<String, String> {
 
 /// Resolves a small package without any cache, which asks the index as a new environment would.
 fn index(data: &Path) -> Result<String, String> {
-    let why = |error: command::Error| error.to_string().lines().last().unwrap_or_default().trim().to_owned();
+    // The last line says why, and the first would show a file of ours.
+    let why = |error: command::Error| {
+        let text = error.to_string();
+        let reason =
+            text.lines().rev().find(|line| line.trim_start().starts_with("error:") || line.contains("Caused by")).or(text.lines().last());
+        reason.unwrap_or_default().trim().trim_start_matches("error: ").to_owned()
+    };
     let Some(uv) = Uv::find(data) else {
         let dry = ["-m", "pip", "install", "--dry-run", "--quiet", "--disable-pip-version-check", "--no-deps", "--ignore-installed", "uv"];
         let asked = command::capture(Command::new("python3").args(dry), Duration::from_mins(1));
@@ -132,7 +138,7 @@ fn index(data: &Path) -> Result<String, String> {
     std::fs::write(&list, "pip\n").map_err(|error| error.to_string())?;
     let mut command = ambient(uv.command());
     command.args(["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--no-cache"]).arg(&list).current_dir(folder.path());
-    first_line(&mut command).map(|line| format!("answers ({line})"))
+    command::capture(&mut command, Duration::from_mins(1)).map(|_| "answers".to_owned()).map_err(why)
 }
 
 /// Tries a folder and tells of its file system; one that is not there yet is judged by its nearest parent, and not made.
