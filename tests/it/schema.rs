@@ -110,3 +110,22 @@ fn what_a_schema_can_tell_of_the_bad_run_configs_it_tells() {
         assert_eq!(validator.is_valid(&document), beyond.contains(&name), "{name}");
     }
 }
+
+#[test]
+fn the_readme_names_every_key_and_its_run_config_is_right() {
+    let readme = include_str!("../../README.md");
+    let schemas = ["run-config", "settings"].map(|of| Sandbox::new().sendoff(&["schema", of]).expect(0).json());
+    for schema in &schemas {
+        for (key, property) in schema["properties"].as_object().expect("it has keys") {
+            // Azure's words are named together.
+            let named = readme.contains(&format!("`{key}`")) || key == "limits";
+            assert!(named || property["deprecated"] == true, "`{key}` is not in the README");
+        }
+    }
+    let yaml = readme.split("```yaml\n").nth(1).and_then(|text| text.split("```").next()).expect("it shows a run config");
+    let document: Value = serde_yaml::from_str(yaml).expect("it is YAML");
+    assert!(validator("run-config").is_valid(&document));
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", yaml).file("train.py", "").file("data/iris.csv", "");
+    sandbox.sendoff(&["check"]).expect(0);
+}
