@@ -1,7 +1,6 @@
 //! From files, flags and the environment to a checked run config.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::settings::Settings;
 use super::{Error, RunConfig, Sourced, document, inspect, pep723, set, settings};
 use crate::support::yaml::{self, Context, Node, Place, Read, Source, Value};
 use crate::support::{fs, suggest};
-use crate::tracking;
+use crate::{environment, tracking};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -122,7 +121,7 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     let root = if is_script { Some(script_root(&file, &shown, &text, &context)) } else { parse(&shown, &text, &context) };
     let Some(mut root) = root else { return Err(Error::Findings(context.finish().0)) };
     set::apply(&mut root, &request.flags.set, &context);
-    if let Some(schema) = root.get("$schema") {
+    if let Some(schema) = root.get("$schema").filter(|schema| schema.text().is_some_and(|text| text.contains("azureml"))) {
         let fix = "write it as a run config: `sendoff init` makes one".to_owned();
         context.find(&schema.place, "this is an Azure ML job file", "reading it is not built yet", Some(fix));
         return Err(Error::Findings(context.finish().0));
@@ -134,6 +133,9 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
         Some(stored) => stored.source_directory.clone(),
         None => inspect::source_directory(folder, &document),
     };
+    if !is_script && request.stored.is_none() {
+        take_block(&mut document, &source_directory, &request.cwd, &context);
+    }
     if let (Some(_), Some(section)) = (&request.stored, &mut document.environment) {
         // They were resolved then, and may be gone now.
         (section.requirements_file, section.conda_file, section.pyproject) = (None, None, None);
@@ -179,25 +181,27 @@ fn load_settings(request: &Request, start: &Path, context: &Context) -> Result<V
 /// Makes the run config that a bare script or notebook stands for.
 fn script_root(file: &Path, shown: &Path, text: &str, context: &Context) -> Node {
     let source = Arc::new(Source { name: shown.to_owned(), text: text.to_owned() });
-    let node = |value: Value, span: Range<usize>| Node { value, place: Place { source: Arc::clone(&source), span } };
-    let scalar = |text: &str, span: Range<usize>| node(Value::Scalar { text: text.to_owned(), plain: false }, span);
-    let block = match pep723::read(text) {
-        Ok(block) => block.unwrap_or_default(),
-        Err((line, reason)) => {
-            let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
-            let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
-            let fix = Some("write it as PEP 723 shows: `# /// script`, `# dependencies = [\"numpy\"]`, `# ///`".to_owned());
-            let place = Place { source: Arc::clone(&source), span: start..end };
-            context.find(&place, "the script's metadata block cannot be read", reason, fix);
-            pep723::Block::default()
-        }
-    };
-    // The block is TOML; what it holds is shown where its text stands.
-    let within = |part: &str| text.find(part).map_or(0..0, |start| start..start + part.len());
-    let packages = block.dependencies.iter().map(|line| scalar(line, within(line))).collect();
-    let mut environment = vec![(scalar("pip_packages", 0..0), node(Value::List(packages), 0..0))];
-    environment.extend(block.python.map(|python| (scalar("python", 0..0), scalar(&python, within(&python)))));
+    let node = |value: Value| Node { value, place: Place { source: Arc::clone(&source), span: 0..0 } };
+    let scalar = |text: &str| node(Value::Scalar { text: text.to_owned(), plain: false });
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let script = (scalar("script", 0..0), scalar(&name, 0..0));
-    node(Value::Map(vec![script, (scalar("environment", 0..0), node(Value::Map(environment), 0..0))]), 0..0)
+    let environment = pep723::environment(&source, context).unwrap_or_else(|| node(Value::Map(Vec::new())));
+    node(Value::Map(vec![(scalar("script"), scalar(&name)), (scalar("environment"), environment)]))
+}
+
+/// Takes the packages of the script's own metadata block where the run config names none.
+fn take_block(document: &mut document::RunConfig, source_directory: &Path, cwd: &Path, context: &Context) {
+    let Some(script) = document.script.as_ref().filter(|script| script.text.ends_with(".py")) else { return };
+    let section = document.environment.get_or_insert_default();
+    let has_packages = section.pip_packages.is_some()
+        || [&section.requirements_file, &section.conda_file, &section.pyproject].into_iter().any(Option::is_some);
+    let file = source_directory.join(&script.text);
+    // A script that is missing is found later.
+    let Some(text) = std::fs::read_to_string(&file).ok().filter(|_| !has_packages) else { return };
+    let source = Arc::new(Source { name: file.strip_prefix(cwd).unwrap_or(&file).to_owned(), text });
+    let block = pep723::environment(&source, context).and_then(|node| environment::Section::read(&node, "environment", context));
+    if let Some(block) = block {
+        context.note(format!("the packages are those of the metadata block of `{}`", script.text));
+        section.pip_packages = block.pip_packages;
+        section.python = section.python.take().or(block.python);
+    }
 }

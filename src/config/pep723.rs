@@ -1,5 +1,10 @@
 //! The metadata block of a single-file script (PEP 723).
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::support::yaml::{Context, Node, Place, Source, Value};
+
 /// What a block says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Block {
@@ -32,6 +37,32 @@ pub(super) fn read(text: &str) -> Result<Option<Block>, (usize, String)> {
         toml.push('\n');
     }
     Err((start, "the block is not closed by a line `# ///`".to_owned()))
+}
+
+/// Returns the block of a script as the `environment:` of a run config; what cannot be read is a finding.
+pub(super) fn environment(source: &Arc<Source>, context: &Context) -> Option<Node> {
+    let text = &source.text;
+    let place = |span: Range<usize>| Place { source: Arc::clone(source), span };
+    let block = match read(text) {
+        Ok(block) => block?,
+        Err((line, reason)) => {
+            let start: usize = text.split_inclusive('\n').take(line).map(str::len).sum();
+            let end = text[start..].find('\n').map_or(text.len(), |length| start + length);
+            let fix = Some("write it as PEP 723 shows: `# /// script`, `# dependencies = [\"numpy\"]`, `# ///`".to_owned());
+            context.find(&place(start..end), "the script's metadata block cannot be read", reason, fix);
+            return None;
+        }
+    };
+    let node = |value: Value, span: Range<usize>| Node { value, place: place(span) };
+    // The block is TOML; what it holds is shown where its text stands.
+    let scalar = |part: &str| {
+        let span = text.find(part).map_or(0..0, |start| start..start + part.len());
+        node(Value::Scalar { text: part.to_owned(), plain: false }, span)
+    };
+    let packages = block.dependencies.iter().map(|line| scalar(line)).collect();
+    let mut entries = vec![(scalar("pip_packages"), node(Value::List(packages), 0..0))];
+    entries.extend(block.python.map(|python| (scalar("python"), scalar(&python))));
+    Some(node(Value::Map(entries), 0..0))
 }
 
 #[cfg(test)]

@@ -71,6 +71,10 @@ fn every_value_is_shown_with_its_origin() {
     resources.max_duration        1 h 0 m  (--set)
     tracking.uri                  managed  (default)
     tracking.attach               parent  (run.yaml:10)
+    tracking.relay                spool  (default)
+    tracking.outage               1 d 0 h  (default)
+    tracking.drain                1 m 0 s  (default)
+    tracking.spool_size           4.0 GiB  (default)
     tags.team                     vision  (run.yaml:11)
     include                       <nothing that a rule ignores>  (default)
     allow_files                   <nothing that looks like a secret>  (default)
@@ -523,4 +527,17 @@ fn arguments_of_a_notebook_are_refused_and_not_ignored() {
 
     error: found 1 problem in `run.yaml`
     "#);
+}
+
+#[test]
+fn the_metadata_block_of_a_script_counts_where_the_run_config_names_no_packages() {
+    let sandbox = Sandbox::new();
+    sandbox.file("train.py", "# /// script\n# requires-python = \">=3.10\"\n# dependencies = [\"numpy>=1\"]\n# ///\n");
+    sandbox.file("run.yaml", "script: train.py\nenvironment: {python: 3.11}\n");
+    assert_eq!(explained(&sandbox, &[], "environment.pip_packages[0]"), ("numpy>=1".into(), "train.py:3".into()));
+    assert_eq!(explained(&sandbox, &[], "environment.python"), ("3.11".into(), "run.yaml:2".into()));
+    let run = sandbox.sendoff(&["check"]).expect(0);
+    assert!(run.stderr.contains("the packages are those of the metadata block of `train.py`"), "{}", run.stderr);
+    let set = ["--set", "environment.pip_packages=[pandas]"];
+    assert_eq!(explained(&sandbox, &set, "environment.pip_packages[0]").0, "pandas");
 }
