@@ -18,6 +18,7 @@ use zip::{CompressionMethod, System, ZipWriter};
 use super::error::Error;
 use super::manifest::{Manifest, Mode};
 use crate::support::fs::Context;
+use crate::support::stop;
 
 /// Bytes of content that are under way at once.
 const WINDOW: u64 = 24 << 20;
@@ -64,6 +65,9 @@ pub(super) fn write(root: &Path, manifest: &Manifest, output: File) -> Result<Op
                 taken += cost;
             }
             let Some(UnderWay { coming, cost, prepared }) = window.pop_front() else { return Ok(None) };
+            if stop::is_asked() {
+                return Err(io::Error::from(io::ErrorKind::Interrupted)).context("pack", root).map_err(Error::File);
+            }
             let prepared = prepared.recv().expect("a core that does not send has panicked, and the scope passes that on")?;
             taken -= cost;
             if !coming.write(prepared, &mut zip)? {

@@ -1,6 +1,7 @@
 //! Makes what a submission needs: snapshot, environment and tracker, side by side. All of it may be made again at no harm.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Error, Observer, Options, Plan, Tracker, garbage};
 use crate::environment::{self, Environment, Environments};
@@ -108,6 +109,13 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
         if !building.is_finished() {
             let _ = building.await;
         }
+        // The managed server may be being installed, on a thread that nobody holds any more.
+        let _ = tokio::time::timeout(Duration::from_secs(5), async {
+            while !stop::is_quiet() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
     }
     let (packed, environment, git, connection) = stopped?;
     Ok(Prepared {

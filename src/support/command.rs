@@ -93,6 +93,7 @@ fn run(command: &mut Command, limit: Duration, input: Option<std::fs::File>) -> 
     let mut stderr = tempfile::tempfile().map_err(|source| Error::Start { program: command_name(command), source })?;
     let clones = stdout.try_clone().and_then(|out| Ok((out, stderr.try_clone()?)));
     let (out, err) = clones.map_err(|source| Error::Start { program: command_name(command), source })?;
+    let _at_work = stop::AtWork::begin();
     // A group of its own: what the program starts in turn ends with it, and Ctrl-C is ours to hand on.
     let mut child = platform::own_group(command)
         .stdin(input.map_or_else(Stdio::null, Stdio::from))

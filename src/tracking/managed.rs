@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! data/tracking/venv       the server's venv, `.complete` written last
-//!              /server.json  process, port, version of the running server
+//!              /server.json  process, port, version of the running server; starting.json until it answers
 //!              /mlflow.db, artifacts/, work/ (its empty working directory), server.log
 //! ```
 
@@ -21,6 +21,9 @@ use crate::support::lock::Lock;
 use crate::support::platform::{self, Signal};
 use crate::support::uv::Uv;
 use crate::support::{clock, command};
+
+/// The name of the file that tells of a server which does not answer yet.
+const STARTING: &str = "starting.json";
 
 /// The version that is installed: one that resolved, since the newest may not.
 pub const VERSION: &str = "3.17.2";
@@ -110,17 +113,24 @@ impl Managed {
         }
         fs::create_private_dir_all(&self.folder)?;
         let lock = self.folder.join("start.lock");
-        let lock =
+        let mut lock =
             tokio::task::spawn_blocking(move || Lock::exclusive(&lock)).await.map_err(|_| Error::Start { tail: String::new() })??;
         if let Some(server) = self.running() {
             return Ok(server);
         }
         if !self.is_installed() {
             progress.installing();
-            self.install(&lock)?;
+            let this = self.clone();
+            // On a thread of its own: whoever waits may be interrupted meanwhile.
+            let installed = tokio::task::spawn_blocking(move || this.install(&lock).map(|()| lock)).await;
+            lock = installed.map_err(|_| Error::Start { tail: String::new() })??;
         }
         progress.starting();
-        let server = self.launch()?;
+        // One that a dead or interrupted client has started is as good as a new one.
+        let server = match self.starting() {
+            Some(server) => server,
+            None => self.launch()?,
+        };
         let deadline = Instant::now() + Duration::from_mins(2);
         let client = Client::new(&Connection::managed(server.uri()))?;
         loop {
@@ -129,6 +139,7 @@ impl Managed {
             }
             if !server.is_alive() || Instant::now() > deadline {
                 end(server.pid, Duration::from_secs(5));
+                fs::remove_file(self.folder.join(STARTING))?;
                 return Err(Error::Start { tail: self.tail() });
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
@@ -136,7 +147,15 @@ impl Managed {
         // Only a server that answers is recorded.
         let text = serde_json::to_vec_pretty(&server).expect("plain data of ours always serialises");
         fs::write_private(self.folder.join("server.json"), &text)?;
+        fs::remove_file(self.folder.join(STARTING))?;
+        drop(lock);
         Ok(server)
+    }
+
+    /// Returns a server that was started and is not known to answer yet.
+    fn starting(&self) -> Option<Server> {
+        let bytes = std::fs::read(self.folder.join(STARTING)).ok()?;
+        serde_json::from_slice::<Server>(&bytes).ok().filter(Server::is_alive)
     }
 
     fn tail(&self) -> String {
@@ -239,13 +258,15 @@ impl Managed {
         // Reaped while this process lives, so that a server that dies at once is seen to be dead.
         let mut child = child;
         std::thread::spawn(move || child.wait());
+        let text = serde_json::to_vec_pretty(&server).expect("plain data of ours always serialises");
+        fs::write_private(self.folder.join(STARTING), &text)?;
         Ok(server)
     }
 
     /// Ends the server and all of its processes; returns whether one ran.
     pub fn stop(&self) -> Result<bool, Error> {
         let _lock = Lock::exclusive(&self.folder.join("start.lock"))?;
-        let Some(server) = self.running() else { return Ok(false) };
+        let Some(server) = self.running().or_else(|| self.starting()) else { return Ok(false) };
         end(server.pid, Duration::from_secs(10));
         Ok(true)
     }

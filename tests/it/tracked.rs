@@ -2,7 +2,7 @@
 
 use sendoff::tracking::{Client, Connection};
 
-use crate::support::{Sandbox, lines};
+use crate::support::{Sandbox, lines, wait_until};
 
 /// One server serves all of it: installing and starting one costs more than every job here.
 #[test]
@@ -62,4 +62,16 @@ fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
     let stopped = sandbox.sendoff(&["tracking", "stop"]).expect(0);
     assert_eq!(stopped.stdout, "stopped\n");
     assert!(sandbox.sendoff(&["tracking", "status"]).expect(0).stdout.contains("stopped"));
+
+    // Whoever starts it is killed meanwhile: the next one takes what was started, and nothing is left when it is stopped.
+    let mut killed = sandbox.command(&["tracking", "start"]).spawn().expect("it starts");
+    let starting = sandbox.home().join("data/tracking/starting.json");
+    let started: serde_json::Value =
+        wait_until(|| serde_json::from_str(&std::fs::read_to_string(&starting).unwrap_or_default()).map_err(|error| error.to_string()));
+    killed.kill().expect("it lives");
+    killed.wait().expect("it ends");
+    let status = sandbox.sendoff(&["tracking", "start", "--output", "json"]).expect(0).json();
+    assert_eq!(status["pid"], started["pid"]);
+    sandbox.sendoff(&["tracking", "stop"]).expect(0);
+    wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{:?}", sandbox.processes())) });
 }
