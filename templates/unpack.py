@@ -72,7 +72,13 @@ def chunks(archive, method, packed, offset):
         if not piece:
             fail("it is cut short")
         packed -= len(piece)
-        yield inflate.decompress(piece) if inflate else piece
+        if not inflate:
+            yield piece
+            continue
+        # A piece may inflate to a thousand times its size, which must not all be in memory.
+        while piece:
+            yield inflate.decompress(piece, 1 << 20)
+            piece = inflate.unconsumed_tail
     if inflate:
         yield inflate.flush()
 

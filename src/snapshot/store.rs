@@ -242,6 +242,7 @@ mod tests {
     enum Content {
         Noise(usize),
         Pattern(usize),
+        Zeros(usize),
         Link,
     }
 
@@ -250,6 +251,7 @@ mod tests {
             4 => (0..70_000_usize).prop_map(Content::Noise),
             4 => (0..70_000_usize).prop_map(Content::Pattern),
             1 => (4_000_000..6_000_000_usize).prop_map(Content::Pattern),
+            1 => (0..6_000_000_usize).prop_map(Content::Zeros),
             1 => Just(Content::Link),
         ]
     }
@@ -261,6 +263,7 @@ mod tests {
             Content::Noise(size) => {
                 (0_u32..).flat_map(|number| <[u8; 32]>::from(Sha256::digest(number.to_le_bytes()))).take(*size).collect::<Vec<u8>>()
             }
+            Content::Zeros(size) => vec![0; *size],
             Content::Pattern(size) => (0_u32..).flat_map(u32::to_le_bytes).take(*size).collect(),
         };
         std::fs::write(path, bytes).expect("writable");

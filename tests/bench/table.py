@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Optional
 
+VERDICT = {True: "met", False: "MISSED", None: ""}
+
 
 @dataclass
 class Row:
@@ -17,6 +19,11 @@ class Row:
     limit: str
     # `None` for a row that is only reported.
     met: Optional[bool]
+
+    def line(self) -> str:
+        """Returns the row as one line of talk."""
+        limit = self.limit if self.met is None else f"at most {self.limit}"
+        return f"{self.work}: {self.figure or self.ours} ({limit}) {VERDICT[self.met]}".rstrip()
 
 
 def show_time(value: float) -> str:
@@ -42,8 +49,7 @@ def render(rows: list[Row]) -> str:
     head = ["work", "baseline", "takes", "sendoff", "", "at most", ""]
     lines = [head, ["---"] * len(head)]
     for row in rows:
-        verdict = {True: "met", False: "MISSED", None: ""}[row.met]
-        lines.append([row.work, row.baseline, row.theirs, row.ours, row.figure, row.limit, verdict])
+        lines.append([row.work, row.baseline, row.theirs, row.ours, row.figure, row.limit, VERDICT[row.met]])
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     cells = (" | ".join(cell.ljust(width, "-" if cell == "---" else " ") for cell, width in zip(line, widths)) for line in lines)
     return "".join(f"| {line} |\n" for line in cells)
