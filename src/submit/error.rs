@@ -47,7 +47,7 @@ pub enum Error {
         reason: String,
     },
     /// Secrets that are not in the submitter's environment.
-    #[error("the secrets {} are not set", all_of(.0))]
+    #[error("the secret{} {} not set", if .0.len() == 1 { "" } else { "s" }, verb(.0))]
     SecretsMissing(Vec<String>),
     /// The script is left out of the snapshot.
     #[error("the script `{0}` is not part of the snapshot")]
@@ -156,6 +156,11 @@ pub enum Error {
     /// A task of ours was lost.
     #[error("a part of the submission ended without an answer")]
     Panicked,
+}
+
+/// Returns the names with the verb that fits their number.
+fn verb(names: &[String]) -> String {
+    format!("{} {}", all_of(names), if names.len() == 1 { "is" } else { "are" })
 }
 
 impl Error {

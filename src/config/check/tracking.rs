@@ -1,13 +1,12 @@
 //! `tracking`.
 
-use crate::config::explain::without_credentials;
 use std::time::Duration;
 
+use crate::config::explain::without_credentials;
 use crate::config::layers::{self, Layers, strongest};
 use crate::config::{Origin, Sourced};
 use crate::support::memory::Memory;
-use crate::support::yaml::Parsed;
-use crate::support::yaml::{Context, Place};
+use crate::support::yaml::{Context, Parsed, Place};
 use crate::tracking::{Attach, RelayMode, Relaying, Section, Spec, Uri};
 
 /// The tracker and the way to attach, each with who set it.

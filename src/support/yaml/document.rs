@@ -26,7 +26,7 @@ pub trait Document: Read {
 macro_rules! document {
     (
         $(#[$meta:meta])*
-        pub struct $name:ident {
+        $visibility:vis struct $name:ident {
             $(
                 $(#[$field_meta:meta])*
                 $field:ident $(| $alias:literal)* : $type:ty
@@ -36,10 +36,10 @@ macro_rules! document {
         #[derive(Debug, Clone, Default, schemars::JsonSchema)]
         $(#[$meta])*
         #[schemars(deny_unknown_fields, transform = $crate::support::yaml::Aliases(&[$((stringify!($field), &[$($alias),*])),*]))]
-        pub struct $name {
+        $visibility struct $name {
             $(
                 $(#[$field_meta])*
-                pub $field: Option<$type>,
+                $visibility $field: Option<$type>,
             )*
         }
 
@@ -99,5 +99,94 @@ fn flatten(schema: &mut Value) {
             Some(inner) => alternatives.extend(inner.iter().cloned()),
             None => alternatives.push(alternative),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::path::Path;
+
+    use schemars::JsonSchema;
+    use serde_json::json;
+
+    use super::Read;
+    use crate::support::yaml::{Context, List, Map, Parsed, Text, parse};
+
+    document! {
+        /// A document.
+        struct Sample {
+            /// A name.
+            name | "title": Text,
+            /// A count.
+            r#type: Parsed<NonZeroU32>,
+            /// Words.
+            words: List<Text>,
+            /// Pairs.
+            pairs: Map<Text>,
+        }
+    }
+
+    /// Reads a document: what of it can be read, and what was found and noted.
+    fn read(text: &str) -> (Option<Sample>, Vec<String>, Vec<String>) {
+        let context = Context::default();
+        let (root, findings) = parse(Path::new("a.yaml"), text);
+        context.extend(findings);
+        let sample = root.and_then(|root| Sample::read(&root, "", &context));
+        let (findings, notes) = context.finish();
+        (sample, findings.into_iter().map(|finding| finding.message).collect(), notes)
+    }
+
+    #[test]
+    fn keys_are_read_by_their_source_text_and_a_single_value_is_a_list_of_one() {
+        let (sample, findings, notes) = read("name: 3.10\ntype: 2\nwords: no\npairs: {b: 1e-4, a: 007}\n");
+        let sample = sample.expect("it is a mapping");
+        assert_eq!((sample.name.map(|name| name.text), sample.r#type.map(|count| count.value.get())), (Some("3.10".into()), Some(2)));
+        assert_eq!(sample.words.map(|words| words.items[0].text.clone()), Some("no".into()));
+        let pairs: Vec<String> =
+            sample.pairs.iter().flat_map(|map| &map.entries).map(|(key, text)| format!("{} {}", key.text, text.text)).collect();
+        assert_eq!((pairs, findings, notes), (vec!["b 1e-4".into(), "a 007".into()], Vec::new(), Vec::new()));
+    }
+
+    #[test]
+    fn everything_wrong_is_found_at_once_and_the_rest_is_read() {
+        let (sample, findings, _) = read("name: [a]\ntype: 0\nwords: {a: b}\npairs: [a]\nnmae: x\n");
+        assert_eq!(sample.map(|sample| sample.name.is_none() && sample.words.is_none()), Some(true));
+        assert_eq!(
+            findings,
+            [
+                "`name` must be a single value",
+                "`type` cannot be read",
+                "`words` must be a list",
+                "`pairs` must be a mapping",
+                "unknown key `nmae`"
+            ]
+        );
+        assert_eq!(read("- a\n").1, ["the document must be a mapping"]);
+        assert!(read("").1.is_empty() && read("name:\ntype: ~\n").1.is_empty(), "nothing is as good as missing");
+    }
+
+    #[test]
+    fn another_name_is_accepted_with_a_note_and_not_beside_the_key() {
+        let (sample, findings, notes) = read("title: a\n");
+        assert_eq!(sample.and_then(|sample| sample.name).map(|name| name.text), Some("a".into()));
+        assert_eq!((findings.len(), notes), (0, vec!["`title` was read as `name`".to_owned()]));
+        assert_eq!(read("title: a\nname: b\n").1, ["`title` and `name` are the same key"]);
+    }
+
+    #[test]
+    fn the_schema_has_the_keys_their_descriptions_and_their_other_names() {
+        let schema = Sample::json_schema(&mut schemars::SchemaGenerator::default()).to_value();
+        let keys: Vec<&String> = schema["properties"].as_object().expect("it has keys").keys().collect();
+        assert_eq!(keys, ["name", "type", "words", "pairs", "title"]);
+        assert_eq!(
+            schema["properties"]["title"],
+            json!({
+                "description": "Another name of `name`.",
+                "type": ["string", "number", "boolean", "null"],
+                "deprecated": true,
+            })
+        );
+        assert_eq!((&schema["properties"]["type"]["description"], &schema["additionalProperties"]), (&json!("A count."), &json!(false)));
     }
 }

@@ -310,4 +310,58 @@ mod tests {
         assert_eq!(messages("a:\n\tb: 1\n"), ["this is not YAML: a tab indents a line"]);
         assert_eq!(messages("a: [1, 2\nb: 3\n"), ["this is not YAML"]);
     }
+
+    /// Says what a node is, as the oracle below does.
+    fn plain(node: &Node) -> serde_json::Value {
+        match &node.value {
+            Value::Scalar { text, .. } => text.as_str().into(),
+            Value::List(items) => items.iter().map(plain).collect(),
+            Value::Map(entries) => entries
+                .iter()
+                .map(|(key, value)| (key.text().unwrap_or_default().to_owned(), plain(value)))
+                .collect::<serde_json::Map<_, _>>()
+                .into(),
+        }
+    }
+
+    fn documents() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+        let text = prop_oneof![
+            "[ -~é\u{1f600}]{0,12}",
+            "[a-z:#\\-?&*!|>'\"%@`\n\t ]{0,8}",
+            Just("no".to_owned()),
+            Just("~".to_owned()),
+            Just("3.10".to_owned())
+        ];
+        let key = "[a-z][a-z_.:#'\" -]{0,8}[a-z]";
+        text.prop_map(serde_json::Value::from).prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(serde_json::Value::from),
+                prop::collection::btree_map(key, inner, 0..4).prop_map(|map| map.into_iter().collect::<serde_json::Map<_, _>>().into()),
+            ]
+        })
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { cases: 256, failure_persistence: None, ..Default::default() })]
+
+        /// Whatever the YAML organisation's own library writes is read as it was meant.
+        #[test]
+        fn what_another_library_writes_is_read_as_it_was_meant(document in documents()) {
+            for text in [serde_yaml::to_string(&document).expect("it is plain data"), document.to_string()] {
+                let (root, findings) = parse(Path::new("run.yaml"), &text);
+                proptest::prop_assert!(findings.is_empty(), "{text}: {findings:?}");
+                proptest::prop_assert_eq!(plain(&root.expect("it is YAML")), document.clone(), "{}", text);
+            }
+        }
+
+        /// No text whatever makes the reader panic, and what it finds lies inside the text.
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-z:#\\-?&*!|>'\"%@`\\[\\]{},~ \t\n\u{e9}\u{1f600}<]{0,60}") {
+            let (_, findings) = parse(Path::new("run.yaml"), &text);
+            for finding in findings {
+                proptest::prop_assert!(!finding.render(false).is_empty());
+            }
+        }
+    }
 }
