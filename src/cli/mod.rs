@@ -31,8 +31,8 @@ struct Cli {
 /// What every command takes.
 #[derive(Debug, Clone, Args)]
 struct Common {
-    /// Print the answer as text for people or as JSON for programs
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    /// Print the answer as text for people, or as JSON for programs
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     output: Output,
     /// Say less: only the answer and what is wrong
     #[arg(long, short, global = true)]
@@ -41,21 +41,17 @@ struct Common {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Output {
-    /// Text for people
     Text,
-    /// JSON, one object
     Json,
 }
 
+/// A command without words of its own here takes its help from its arguments.
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code
     #[command(visible_alias = "create")]
     Submit(commands::submit::Arguments),
-    /// Run a job again as a new one: the same snapshot, environment, run config and arguments
     Rerun(commands::rerun::Arguments),
     Init(commands::init::Arguments),
-    /// Show what a submission would do, without doing it
     Plan(commands::plan::Arguments),
     /// Check a run config and report everything that is wrong with it
     #[command(visible_alias = "validate")]
@@ -80,7 +76,6 @@ enum Command {
     Cancel(commands::jobs::One),
     /// Copy a job's outputs and log into ./<job id>/
     Download(commands::download::Arguments),
-    /// Open a job's MLflow run in the browser, or print its address
     Open(commands::open::Arguments),
     /// Forget a job that has ended, with its log and outputs
     Delete(commands::delete::Arguments),
@@ -95,9 +90,7 @@ enum Command {
     /// Start, stop and look at the managed MLflow server
     #[command(subcommand)]
     Tracking(commands::tracking::Command),
-    /// List what sendoff made and no longer needs: snapshots and environments that no job names
     Gc(commands::gc::Arguments),
-    /// Check what sendoff needs on this machine, and say how to get what is missing
     Doctor(commands::doctor::Arguments),
     /// Print completions for a shell
     Completions(commands::completions::Arguments),

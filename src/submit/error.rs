@@ -244,7 +244,8 @@ impl Hints for Error {
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],
-            Self::NotTracked(_) | Self::Interrupted | Self::Panicked => Vec::new(),
+            Self::NotTracked(_) => vec!["it was submitted with `--no-tracking`, or `tracking: {uri: none}`".to_owned()],
+            Self::Interrupted | Self::Panicked => Vec::new(),
         }
     }
 }

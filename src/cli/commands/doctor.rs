@@ -19,7 +19,7 @@ use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::printer::Printer;
 
-/// Check what sendoff needs on this machine, and say how to get what is missing.
+/// Check what sendoff needs on this machine, and say how to get what is missing
 ///
 /// Ends with 1 when something is missing that every job needs. Starts nothing and installs nothing.
 #[derive(Debug, Args)]

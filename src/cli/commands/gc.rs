@@ -12,7 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::printer::Printer;
 
-/// List what sendoff made and no longer needs, and remove it with --yes.
+/// List what sendoff made and no longer needs, and remove it with --yes
 ///
 /// Snapshots, environments, locks and caches that no job names; leftovers of what was interrupted; folders, locks and tickets of jobs that are gone.
 /// What a live job holds is passed over. A job itself, with its log and outputs, goes with `sendoff delete`.

@@ -15,7 +15,7 @@ use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::printer::Printer;
 
-/// Open a job's MLflow run in the browser, or print its address.
+/// Open a job's MLflow run in the browser, or print its address
 ///
 /// A browser is started when there is a terminal and one is to be had: `BROWSER`, else `xdg-open` or `open`. The managed server is started if it
 /// does not run.

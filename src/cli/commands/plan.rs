@@ -16,7 +16,7 @@ use crate::cli::json;
 use crate::cli::printer::Printer;
 use crate::cli::report::plan::PlanReport;
 
-/// Show what a submission would do, without doing it.
+/// Show what a submission would do, without doing it
 ///
 /// Reads files, caches and the tracker's version; changes nothing and runs nothing of the project. `--show` prints one part in full;
 /// `--output json` has all of them.

@@ -10,7 +10,7 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 
-/// Run a job again as a new job: the same snapshot, environment, run config and arguments.
+/// Run a job again as a new one: the same snapshot, environment, run config and arguments
 ///
 /// What is submitted is what ran then, whatever became of the working tree since: the stored snapshot and the stored lock are used. `--set` and the
 /// other overrides change the run config on top, except for what decides snapshot and environment. To start a job that failed again under its

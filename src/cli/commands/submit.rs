@@ -10,11 +10,13 @@ use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::printer::Printer;
 
-/// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code.
+/// Submit a run config (or a bare .py file), show its log, and end with the job's own exit code
 ///
-/// Exit codes: 0 success was observed; the job's own code when it ended by itself; 130 interrupted; 240 the job failed without a code of its
-/// own; 241 cancelled; 242 ran past `max_duration`; 243 contact lost; 244 bad command line or run config, nothing was sent; 245 the submission
-/// failed, nothing is running; 246 the tracker cannot be used from the job; 247 our own fault.
+/// Other exit codes:
+///
+/// 130 we were interrupted; 240 the job failed without a code of its own; 241 it was cancelled; 242 it ran past `max_duration`; 243 contact lost, it may
+/// still run; 244 bad command line, run config or settings, nothing was sent; 245 the submission failed, nothing is running; 246 the tracker cannot
+/// be used from the job, its command never started; 247 our own fault.
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     #[command(flatten)]
