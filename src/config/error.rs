@@ -30,6 +30,14 @@ pub enum Error {
     /// There is a run config already.
     #[error("`{}` is there already", .0.display())]
     Exists(PathBuf),
+    /// The file is one of another tool's.
+    #[error("`{}` is {what}, and reading those is not built yet", file.display())]
+    Foreign {
+        /// The file.
+        file: PathBuf,
+        /// What it is.
+        what: &'static str,
+    },
     /// The file holds settings.
     #[error("`{}` holds settings, not a run config", .0.display())]
     IsSettings(PathBuf),
@@ -71,6 +79,7 @@ impl Hints for Error {
                 Some(near) => vec![format!("did you mean `{near}`?")],
                 None => vec!["the path starts at the folder that you are in; without one, `run.yaml` of this folder is taken".to_owned()],
             },
+            Self::Foreign { .. } => vec!["write it as a run config: `sendoff init` makes one".to_owned()],
             Self::Exists(file) => vec![format!("change it, or move it away first: `mv {0} {0}.old`", file.display())],
             Self::IsSettings(_) => {
                 vec!["settings are checked with every run config below them: `sendoff check run.yaml`".to_owned()]

@@ -110,6 +110,9 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
         Some(file) => request.cwd.join(file),
         None => find_run_config(&request.cwd, Path::new(""))?,
     };
+    if let Some(what) = foreign(&file) {
+        return Err(Error::Foreign { file, what });
+    }
     let text = match &request.stored {
         Some(stored) => stored.text.clone(),
         None => read(&file)?,
@@ -151,6 +154,16 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
             Ok(Loaded { run, explained, set: request.flags.set.clone() })
         }
         _ => Err(Error::Findings(findings)),
+    }
+}
+
+/// Returns what a file of another tool is, as its name tells.
+fn foreign(file: &Path) -> Option<&'static str> {
+    let is_runconfig = file.extension().is_some_and(|end| end == "runconfig");
+    match file.file_name()?.to_str()? {
+        "MLproject" => Some("an MLflow project"),
+        _ if is_runconfig => Some("a run configuration of Azure ML's first version"),
+        _ => None,
     }
 }
 

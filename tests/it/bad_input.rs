@@ -121,6 +121,11 @@ fn a_missing_file_a_folder_and_a_settings_file_are_told_apart() {
     error: `sendoff.yaml` holds settings, not a run config
     hint: settings are checked with every run config below them: `sendoff check run.yaml`
     ");
+    sandbox.file("MLproject", "name: iris\n");
+    assert_snapshot!(refused(&sandbox, &["MLproject"]), @r"
+    error: `[SANDBOX]/project/MLproject` is an MLflow project, and reading those is not built yet
+    hint: write it as a run config: `sendoff init` makes one
+    ");
     std::fs::write(sandbox.project().join("latin.yaml"), b"script: tr\xe4in.py\n").expect("writable");
     assert_snapshot!(refused(&sandbox, &["latin.yaml"]), @r"
     error: could not read `[SANDBOX]/project/latin.yaml` as UTF-8 text
