@@ -62,7 +62,9 @@ impl Grammar for PythonRequest {
             return Ok(Self(text.to_owned()));
         }
         let reason = "expected a version like `3.11` or a range like `>=3.10,<3.13`";
-        VersionSpecifiers::from_str(text).map(|_| Self(text.to_owned())).map_err(|_| reason.to_owned())
+        // No specifier at all is a list of none to the parser.
+        let range = VersionSpecifiers::from_str(text).ok().filter(|range| !range.is_empty());
+        range.map(|_| Self(text.to_owned())).ok_or_else(|| reason.to_owned())
     }
 
     fn schema() -> Schema {

@@ -180,7 +180,6 @@ fn locks(data: &Path) -> Result<String, String> {
 fn memory() -> Result<String, String> {
     match platform::memory_limit() {
         platform::MemoryLimit::Unavailable { reason } => Err(reason),
-        #[cfg(target_os = "linux")]
         platform::MemoryLimit::CgroupV1(path) | platform::MemoryLimit::CgroupV2(path) => Ok(path.display().to_string()),
     }
 }
