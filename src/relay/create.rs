@@ -48,6 +48,8 @@ pub(super) async fn create(shared: &Shared, connection: u64, call: Call) -> hype
                     shared.pause(tries, trouble.retry_after).await;
                 }
             }
+        } else if let Some(trouble) = shared.given_up(deadline) {
+            return answer::trouble(&trouble);
         } else {
             shared.pause(tries, None).await;
         }

@@ -49,7 +49,7 @@ pub struct Keeper {
     port: u16,
     address: Ipv4Addr,
     state: Arc<Mutex<State>>,
-    left: mpsc::Receiver<Pending>,
+    left: Mutex<mpsc::Receiver<Pending>>,
     drain: Duration,
 }
 
@@ -87,7 +87,7 @@ impl Keeper {
         let kept = state.clone();
         std::thread::spawn(move || keep(&start, &kept, &ready, &done));
         match is_ready.recv_timeout(Duration::from_secs(30)) {
-            Ok(Ok(())) => Ok(Self { port, address, state, left, drain }),
+            Ok(Ok(())) => Ok(Self { port, address, state, left: Mutex::new(left), drain }),
             Ok(Err(error)) => Err(error),
             Err(_) => {
                 stop(&state);
@@ -115,7 +115,8 @@ impl Keeper {
                 say(control, &ToRelay::Finish(finish));
             }
         }
-        self.left.recv_timeout(self.drain + Duration::from_secs(20)).map_or(Left::Unknown, Left::Known)
+        let left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        left.recv_timeout(self.drain + Duration::from_secs(20)).map_or(Left::Unknown, Left::Known)
     }
 }
 

@@ -347,6 +347,8 @@ impl Service {
                 }
             } else if let Some(response) = self.known(method, target) {
                 return response;
+            } else if let Some(trouble) = self.shared.given_up(deadline) {
+                return answer::trouble(&trouble);
             }
             self.shared.pause(tries, wanted).await;
             tries += 1;
@@ -358,9 +360,8 @@ impl Service {
         let deadline = self.shared.deadline();
         let mut tries = 0;
         while !self.shared.barrier().await {
-            if Instant::now() > deadline {
-                let detail = "it is away".to_owned();
-                return answer::trouble(&Trouble { cause: Cause::Connect, detail, in_doubt: false, retry_after: None });
+            if let Some(trouble) = self.shared.given_up(deadline) {
+                return answer::trouble(&trouble);
             }
             self.shared.pause(tries, None).await;
             tries += 1;

@@ -8,7 +8,7 @@ use tokio::sync::{Notify, watch};
 
 use super::record::{Entry, Seq};
 use super::spool::Spool;
-use super::upstream::{Trouble, Upstream};
+use super::upstream::{Cause, Trouble, Upstream};
 use super::view::View;
 use super::{Error, Limits};
 use crate::support::{clock, fs};
@@ -129,6 +129,17 @@ impl Shared {
         };
         self.waiting.send_modify(|count| *count -= 1);
         reached
+    }
+
+    /// Returns why a request that waits for what was spooled before it is given up: there is no way, or it has waited too long.
+    pub(super) fn given_up(&self, deadline: Instant) -> Option<Trouble> {
+        let too_long = || Trouble {
+            cause: Cause::Connect,
+            detail: self.health.borrow().reason.clone().unwrap_or_else(|| "it is away".to_owned()),
+            in_doubt: false,
+            retry_after: None,
+        };
+        self.upstream.no_way().or_else(|| (Instant::now() > deadline).then(too_long))
     }
 
     /// Waits a little before something is tried again: until the server is there, or for a time that grows with each try.

@@ -118,6 +118,12 @@ impl Upstream {
         })
     }
 
+    /// Returns the trouble of a place that has no way to the tracker at all.
+    pub(super) fn no_way(&self) -> Option<Trouble> {
+        let detail = "this machine has no way to the tracker".to_owned();
+        (!self.reachable).then_some(Trouble { cause: Cause::NoWayOut, detail, in_doubt: false, retry_after: None })
+    }
+
     /// Returns how long the server may be silent.
     pub(super) fn stall(&self) -> Duration {
         self.stall
@@ -152,9 +158,8 @@ impl Upstream {
         body: impl Fn() -> reqwest::Body,
         head_within: Option<Duration>,
     ) -> Result<Response, Trouble> {
-        if !self.reachable {
-            let detail = "this machine has no way to the tracker".to_owned();
-            return Err(Trouble { cause: Cause::NoWayOut, detail, in_doubt: false, retry_after: None });
+        if let Some(trouble) = self.no_way() {
+            return Err(trouble);
         }
         let mut renewed = false;
         loop {

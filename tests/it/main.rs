@@ -17,6 +17,7 @@ mod local;
 mod odd_text;
 mod plan;
 mod preflight;
+mod relay;
 mod remote_tracker;
 mod rerun;
 mod schema;
