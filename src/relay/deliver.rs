@@ -305,6 +305,11 @@ impl Delivery {
     }
 }
 
+/// Sends a call past the spool; returns whether the server took it.
+pub(super) async fn send_directly(shared: &Shared, call: &Call) -> bool {
+    post(shared, call).await.is_ok_and(|answer| answer.status.is_success())
+}
+
 /// Tells the server's own refusals from the answers of something that stands in between.
 fn checked(answer: Answer) -> Result<Answer, Stop> {
     if answer.status.is_success() || answer.error_code().is_some() || answer.status == StatusCode::PAYLOAD_TOO_LARGE {

@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
 
-use super::deliver::Delivery;
+use super::deliver::{self, Delivery};
 use super::keeper::{FromRelay, ToRelay};
 use super::record::{Call, Entry};
 use super::serve::Service;
@@ -93,8 +93,7 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
         // The keeper is gone; what is in the spool is in its files.
         return Ok(());
     };
-    end(&shared, &finish)?;
-    let left = Delivery::new(&shared).drain(&shared, task.limits.drain).await;
+    let left = close(&shared, Some(&finish), task.limits.drain).await;
     syncing.abort();
     if let Some(file) = shared.books(|books| books.spool.unsynced()) {
         let _ = file.sync_data();
@@ -153,19 +152,35 @@ async fn accept(listener: tokio::net::TcpListener, service: Arc<Service>, base: 
     }
 }
 
-/// Writes how it ends: runs that the job's client left open, then the job's own, as the last record.
-fn end(shared: &Shared, finish: &Finish) -> Result<(), Error> {
+/// Writes how it ends, unless that is in the spool already, and delivers within a time; returns what is left.
+async fn close(shared: &Shared, finish: Option<&Finish>, within: Duration) -> Pending {
+    let finish = finish.filter(|finish| !shared.books(|books| books.view.is_closed(&finish.run_id)));
+    let unwritten = finish.map(|finish| end(shared, finish)).unwrap_or_default();
+    let mut left = Delivery::new(shared).drain(shared, within).await;
+    if left.records == 0 {
+        // A disk without room took no record of these: they go straight to the tracker, after everything else.
+        for call in unwritten {
+            left.records += u64::from(!deliver::send_directly(shared, &call).await);
+        }
+    } else {
+        left.records += unwritten.len() as u64;
+    }
+    left
+}
+
+/// Writes the ends of runs that the job's client left open, then of the job's own as the last record; returns those that could not be written.
+fn end(shared: &Shared, finish: &Finish) -> Vec<Call> {
     shared.books(|books| {
         let mut ends = books.view.left_open();
         ends.push(finish.run_id.clone());
-        for run_id in ends {
+        let calls = ends.into_iter().map(|run_id| {
             let mut body = Map::new();
             body.insert("run_id".into(), run_id.into());
             body.insert("status".into(), finish.status.clone().into());
             body.insert("end_time".into(), Value::from(finish.end_time));
-            books.append(0, Entry::Call(Call { path: "/api/2.0/mlflow/runs/update".into(), body }))?;
-        }
-        Ok(())
+            Call { path: "/api/2.0/mlflow/runs/update".into(), body }
+        });
+        calls.filter(|call| books.append(0, Entry::Call(call.clone())).is_err()).collect()
     })
 }
 
@@ -174,12 +189,7 @@ fn end(shared: &Shared, finish: &Finish) -> Result<(), Error> {
 /// Returns what is left. A spool that another process has is an error.
 pub async fn sync(task: &Task, finish: Option<&Finish>) -> Result<Pending, Error> {
     let (shared, _) = open(task)?;
-    if let Some(finish) = finish
-        && !shared.books(|books| books.view.is_closed(&finish.run_id))
-    {
-        end(&shared, finish)?;
-    }
-    let left = Delivery::new(&shared).drain(&shared, task.limits.drain).await;
+    let left = close(&shared, finish, task.limits.drain).await;
     if let Some(file) = shared.books(|books| books.spool.unsynced()) {
         let _ = file.sync_data();
     }

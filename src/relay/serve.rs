@@ -148,8 +148,11 @@ impl Service {
                         Err(None)
                     };
                 }
-                if let Some(kept) = kept {
-                    books.append(connection, Entry::Kept(kept)).map_err(Some)?;
+                if let Some(kept) = kept
+                    && books.append(connection, Entry::Kept(kept.clone())).is_err()
+                {
+                    // Only this client needs it: without room on the disk it is remembered for as long as this process lives.
+                    books.view.apply_entry(&Entry::Kept(kept));
                 }
                 if let Some(sent) = sent {
                     books.append(connection, Entry::Call(sent)).map_err(Some)?;
@@ -161,7 +164,9 @@ impl Service {
                     self.shared.work.notify_one();
                     return answer;
                 }
-                // A full spool, or a full disk, holds the caller.
+                // A disk without room: when nothing waits before it, the tracker may take it itself.
+                Err(Some(_)) if self.shared.barrier().await => return None,
+                // A full spool, or a full disk while the tracker is away, holds the caller.
                 Err(reason) if Instant::now() > deadline => {
                     let detail = reason.map_or_else(|| "the spool is full".to_owned(), |error| error.to_string());
                     return Some(answer::trouble(&Trouble { cause: Cause::Busy(503), detail, in_doubt: false, retry_after: None }));

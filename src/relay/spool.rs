@@ -74,6 +74,10 @@ impl Spool {
         let lock = Lock::try_exclusive(&folder.join("lock"))?.ok_or_else(|| Error::InUse(folder.display().to_string()))?;
         let cursor_path = folder.join("cursor");
         let cursor_file = private(&cursor_path)?;
+        if cursor_file.metadata().context("read", &cursor_path)?.len() < 64 {
+            // Both slots have their room from the beginning: a disk that fills up later does not stop the delivery.
+            cursor_file.write_all_at(&[0; 64], 0).context("write", &cursor_path)?;
+        }
         let (cursor, cursor_turn) = read_cursor(&cursor_file);
         let mut segments = segments(folder)?;
         let (mut next, mut pending, mut head, mut last_pending) = (cursor.delivered.max(1), Pending::default(), None, cursor.delivered);
@@ -453,13 +457,7 @@ fn read_cursor(file: &File) -> (Cursor, u64) {
     for slot in 0..2 {
         let mut bytes = [0; 32];
         if file.read_exact_at(&mut bytes, slot * 32).is_err() {
-            // The second slot is there after the second write only.
-            let mut short = vec![0; 32];
-            let count = file.read_at(&mut short, slot * 32).unwrap_or(0);
-            if count < 28 {
-                continue;
-            }
-            bytes.copy_from_slice(&short);
+            continue;
         }
         let number = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
         let checksum = bytes[24..28].try_into().map_or(0, u32::from_le_bytes);

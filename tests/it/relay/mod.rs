@@ -2,6 +2,7 @@
 //! MLflow with its own clients.
 
 mod chaos;
+mod disk;
 mod held;
 mod proxy;
 mod spooled;
@@ -40,7 +41,9 @@ impl Relayed {
     }
 
     fn with(strict: &Strict, uri: Option<&str>, change: impl FnOnce(&mut Task)) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new()
+            .tempdir_in(std::env::var_os(disk::SMALL).unwrap_or_else(|| std::env::temp_dir().into()))
+            .expect("a temporary folder");
         let (run, experiment) = strict.run();
         let run_id = run["info"]["run_id"].as_str().expect("an id").to_owned();
         let mut task = Task {
