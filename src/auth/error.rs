@@ -45,6 +45,9 @@ pub enum Error {
     /// A task of ours was lost.
     #[error("the search for a token ended without an answer")]
     Panicked,
+    /// A variable that the settings name and that is not set.
+    #[error("`{0}` is not set, and `credentials:` of your settings takes a secret from it")]
+    Unset(String),
     /// A path in the settings that does not exist.
     #[error("the token file `{}` is missing", .0.display())]
     Missing(PathBuf),
@@ -56,7 +59,7 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Command(_) | Self::Missing(_) | Self::Empty(_) => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::File(_) | Self::Unreadable(_) | Self::NotAHeader | Self::Panicked => false,
+            Self::File(_) | Self::Unreadable(_) | Self::NotAHeader | Self::Panicked | Self::Unset(_) => false,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Hints for Error {
         match self {
             Self::Command(_) => vec!["run the command of `credentials:` in your settings by hand, and see what it says".to_owned()],
             Self::Refused { .. } => vec!["check the identity of `credentials:` in your settings, and its secret".to_owned()],
+            Self::Unset(name) => vec![format!("set `{name}` where you run sendoff")],
             Self::File(error) => error.hints(),
             Self::Empty(_) | Self::Unreachable { .. } | Self::Unreadable(_) | Self::NotAHeader | Self::Panicked | Self::Missing(_) => {
                 Vec::new()

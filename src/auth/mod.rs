@@ -1,13 +1,15 @@
 //! Who we are to a service: credentials as they are configured, and tokens that renew themselves.
 //!
-//! [`Credentials`] is plain data that says where a token comes from. A [`Session`] turns it into the value of the `Authorization` header,
+//! The user's settings say which host gets which ([`Keyring`]). [`Credentials`] is plain data that says where a token comes from. A [`Session`] turns it into the value of the `Authorization` header,
 //! asks its [`Provider`] for a new token before the old one ends, and does so once for however many requests wait.
 
 mod azure;
 mod credentials;
 mod databricks;
 mod error;
+mod keyring;
 mod local;
+mod section;
 mod session;
 mod token;
 
@@ -17,6 +19,8 @@ pub use azure::{AzureCli, AzureClient, AzureManagedIdentity, MANAGEMENT};
 pub use credentials::Credentials;
 pub use databricks::DatabricksOAuth;
 pub use error::Error;
+pub use keyring::{Entry, Keyring, Source};
+pub use section::{Section, Sections, check};
 pub use session::Session;
 pub use token::{Scheme, Token};
 

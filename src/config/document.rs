@@ -10,7 +10,7 @@ use crate::document;
 use crate::support::memory::Memory;
 use crate::support::yaml::{Context, Grammar, List, Map, Node, Parsed, Place, Read, Text, word};
 use crate::target::config::{Resources, Target};
-use crate::{environment, tracking};
+use crate::{auth, environment, tracking};
 
 document! {
     /// A run config: one piece of work.
@@ -93,6 +93,8 @@ document! {
         experiment_name: Text,
         /// Who tracks jobs whose run config does not say.
         tracking: tracking::Section,
+        /// Which credentials go to which host (`https://mlflow.example.org`): in your own settings only, and never a secret itself.
+        credentials: auth::Sections,
         /// How long after TERM a job is killed; default: 30s.
         grace: Parsed<Duration>,
         /// The size of a snapshot over which it is not sent to another machine; default: 1GiB.

@@ -81,6 +81,7 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     rows.value("tracking.outage", Span(tracking.outage.value).to_string(), tracking.outage.origin.clone());
     rows.value("tracking.drain", Span(tracking.drain.value).to_string(), tracking.drain.origin.clone());
     rows.value("tracking.spool_size", Size(tracking.spool.value).to_string(), tracking.spool.origin.clone());
+    rows.sourced("credentials", tracking.credentials.as_ref(), String::clone, "none for this tracker");
     rows.map("tags", document.tags.as_ref());
     rows.list("include", document.include.as_ref(), "nothing that a rule ignores");
     rows.list("allow_files", document.allow_files.as_ref(), "nothing that looks like a secret");

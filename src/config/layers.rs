@@ -8,6 +8,7 @@ use std::path::Path;
 use super::load::Flags;
 use super::settings::Settings;
 use super::{Origin, Sourced};
+use crate::auth::Keyring;
 use crate::support::yaml::{Parsed, Place, Text};
 
 /// The name of the text that a `--set` flag holds.
@@ -27,6 +28,11 @@ impl Layers<'_> {
     pub(super) fn variable(&self, name: &str) -> Option<Sourced<String>> {
         let value = self.environment.get(name).filter(|value| !value.is_empty())?.clone();
         Some(Sourced { value, origin: Origin::Environment(name.to_owned()) })
+    }
+
+    /// Returns which credentials go to which host, as the user's own settings say.
+    pub(super) fn keyring(&self) -> Keyring {
+        self.settings.iter().find(|settings| settings.is_own()).map_or_else(Keyring::default, |settings| settings.keyring.clone())
     }
 
     /// Returns what each of the settings says.

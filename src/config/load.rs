@@ -8,7 +8,8 @@ use super::check::{self, Given};
 use super::explain::Explained;
 use super::layers::Layers;
 use super::settings::Settings;
-use super::{Error, RunConfig, Sourced, document, inspect, pep723, set, settings};
+use super::{Error, RunConfig, Sourced, document, inspect, pep723, set, settings, trust};
+use crate::auth::Keyring;
 use crate::support::yaml::{self, Context, Node, Place, Read, Source, Value};
 use crate::support::{fs, suggest};
 use crate::{environment, tracking};
@@ -124,6 +125,7 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     let root = if is_script { Some(script_root(&file, &shown, &text, &context)) } else { parse(&shown, &text, &context) };
     let Some(mut root) = root else { return Err(Error::Findings(context.finish().0)) };
     set::apply(&mut root, &request.flags.set, &context);
+    trust::take_credentials(&mut root, &context);
     if let Some(schema) = root.get("$schema").filter(|schema| schema.text().is_some_and(|text| text.contains("azureml"))) {
         let fix = "write it as a run config: `sendoff init` makes one".to_owned();
         context.find(&schema.place, "this is an Azure ML job file", "reading it is not built yet", Some(fix));
@@ -165,6 +167,11 @@ fn foreign(file: &Path) -> Option<&'static str> {
         _ if is_runconfig => Some("a run configuration of Azure ML's first version"),
         _ => None,
     }
+}
+
+/// Returns which credentials the user's own settings send to which host, for commands that have no run config.
+pub fn credentials(user_settings: &Path, environment: &BTreeMap<String, String>) -> Keyring {
+    Settings::own_keyring(user_settings, environment.get("HOME").map(Path::new))
 }
 
 /// Returns the tracker that settings and environment name, for commands that have no run config.

@@ -24,12 +24,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::target::config::TargetSpec;
-use crate::{environment, tracking};
+use crate::{auth, environment, tracking};
 
 pub use error::Error;
 pub use explain::{Explained, Shown};
 pub use init::{Initialized, init};
-pub use load::{Flags, Loaded, Request, Stored, load, settings_tracking};
+pub use load::{Flags, Loaded, Request, Stored, credentials, load, settings_tracking};
 pub use schema::{Schema, schema};
 
 /// A run config that passed every check. Paths are absolute; defaults that need no look at the world are filled in.
@@ -69,6 +69,8 @@ pub struct RunConfig {
     pub resources: Resources,
     /// The tracker, and who chose it; its `uri` is `None` for no tracking.
     pub tracking: Sourced<tracking::Spec>,
+    /// Which credentials the user's own settings send to which host.
+    pub credentials: auth::Keyring,
     /// `tags`, in the order written.
     pub tags: Vec<(String, String)>,
     /// `include` patterns of the snapshot.

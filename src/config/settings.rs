@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::trust::{self, Author};
 use super::{Error, Origin, document, load};
+use crate::auth::{self, Keyring};
 use crate::support::yaml::{self, Context, Place, Read};
 use crate::target::config::Target;
 
@@ -15,6 +16,8 @@ pub(super) const FILE: &str = "sendoff.yaml";
 pub(super) struct Settings {
     author: Author,
     pub(super) document: document::Settings,
+    /// Which credentials go where; only the user's own settings say it.
+    pub(super) keyring: Keyring,
 }
 
 impl Settings {
@@ -36,7 +39,15 @@ impl Settings {
                 trust::may_be_called(name, target, context);
                 trust::may_name_credentials(author, &format!("compute_targets.{}", name.text), target, context);
             }
-            settings.push(Self { author, document });
+            let keyring = match (&document.credentials, author) {
+                (None, _) => Keyring::default(),
+                (Some(sections), Author::User) => auth::check(sections, file.parent().unwrap_or(start), home, context),
+                (Some(sections), Author::Project) => {
+                    trust::refuse_credentials(&sections.place, context);
+                    Keyring::default()
+                }
+            };
+            settings.push(Self { author, document, keyring });
         }
         Ok(settings)
     }
@@ -53,6 +64,16 @@ impl Settings {
     /// Returns whether these are the user's own.
     pub(super) fn is_own(&self) -> bool {
         self.author == Author::User
+    }
+
+    /// Returns which credentials the user's own settings send where; what is wrong with them is said by the commands that read settings.
+    pub(super) fn own_keyring(own: &Path, home: Option<&Path>) -> Keyring {
+        let file = own.join(FILE);
+        let Some(text) = std::fs::read_to_string(&file).ok() else { return Keyring::default() };
+        let context = Context::default();
+        let document = yaml::parse(&file, &text).0.and_then(|root| document::Settings::read(&root, "", &context));
+        let sections = document.and_then(|document| document.credentials);
+        sections.map_or_else(Keyring::default, |sections| auth::check(&sections, own, home, &context))
     }
 
     /// Returns the target of a name.

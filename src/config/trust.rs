@@ -2,17 +2,19 @@
 //! typed `plan`.
 //!
 //! - A paid target is chosen by the run config or a flag only: [`may_choose`].
-//! - Which credential goes where stands in the user's own settings only: [`may_name_credentials`]. No key names a program to run yet.
+//! - Which credential goes where, and which program prints one, stands in the user's own settings only: [`may_name_credentials`],
+//!   [`refuse_credentials`].
 //! - `local` is always this machine, and `docker` a container, whatever settings say: [`may_be_called`].
 //! - Project settings are looked for up to the repository's root, and files of other users are skipped: [`project_files`].
 //! - Credentials of the environment go only to the host that the environment names: [`Connection::new`](crate::tracking::Connection::new).
 //! - `check` and `plan` run nothing of the project: nothing in this folder starts a process.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Origin;
 use crate::support::platform;
-use crate::support::yaml::{Context, Text};
+use crate::support::yaml::{Context, Node, Place, Source, Text, Value};
 use crate::target::config::{Kind, Target};
 
 /// Returns whether this layer may choose a target of this kind.
@@ -59,6 +61,40 @@ pub(super) fn may_name_credentials(author: Author, name: &str, target: &Target, 
             Some("move the target to `sendoff.yaml` in your own configuration folder".to_owned()),
         );
     }
+}
+
+/// Finds `credentials:` where it may not stand.
+pub(super) fn refuse_credentials(place: &Place, context: &Context) {
+    context.find(
+        &without_text(place),
+        "`credentials` may only stand in your own settings",
+        "a project does not say where your credentials go",
+        Some("move it to `sendoff.yaml` in your own configuration folder".to_owned()),
+    );
+}
+
+/// Finds `credentials:` in a run config, and takes it out.
+pub(super) fn take_credentials(root: &mut Node, context: &Context) {
+    let Value::Map(entries) = &mut root.value else { return };
+    entries.retain(|(key, _)| {
+        let is_it = key.text() == Some("credentials");
+        if is_it {
+            refuse_credentials(&key.place, context);
+        }
+        !is_it
+    });
+}
+
+/// Returns the place in a text of which only the line's number is shown: a secret may stand there.
+fn without_text(place: &Place) -> Place {
+    let text = &place.source.text;
+    let keyed = |line: &str| line.split_once(':').filter(|(key, _)| !key.contains(['{', '"', '\''])).map(|(key, _)| format!("{key}:"));
+    let hide = |line: &str| {
+        let shown = keyed(line).unwrap_or_default();
+        format!("{shown}{}", " ".repeat(line.len() - shown.len()))
+    };
+    let text: Vec<String> = text.split('\n').map(hide).collect();
+    Place { source: Arc::new(Source { name: place.source.name.clone(), text: text.join("\n") }), span: place.span.clone() }
 }
 
 /// Returns the project's settings files from a folder upward, the nearest first: the walk stops at the repository root, at the home folder

@@ -67,4 +67,7 @@ pub struct Launch {
     pub secrets: BTreeMap<String, Secret>,
     /// What the caller needs at the end of the job, opaque here (the tracking connection).
     pub closing: Option<Secret>,
+    /// Variables of the submitter that hold other secrets: the supervisor is started without them.
+    #[serde(skip)]
+    pub withheld: Vec<String>,
 }

@@ -80,7 +80,7 @@ impl Parts<'_> {
     /// Returns what travels in secret: secrets of the job, credentials for the tracker, and what the supervisor tells the tracker.
     pub(super) fn launch(&self, injected: Option<relay::Injected>) -> Launch {
         let run = &self.plan.run;
-        let mut launch = Launch::default();
+        let mut launch = Launch { withheld: run.credentials.variables().map(str::to_owned).collect(), ..Launch::default() };
         launch.secrets.extend(run.secrets.iter().filter_map(|name| Some((name.clone(), Secret::new(self.variables.get(name)?)))));
         launch.secrets.extend(self.injected().secret);
         if let (Some(connection), Some(tracked), Some(injected)) = (self.connection, &self.record.tracking, injected) {

@@ -9,6 +9,7 @@ use super::Error;
 use super::closing::{self, CLOSED, status_of};
 use super::delivery::{self, Delivery};
 use super::{artifacts, mlflow_run};
+use crate::config;
 use crate::job::attempt::{self, Attempt};
 use crate::job::store::{Step, Store};
 use crate::job::{Handle, JobId, JobState, Record};
@@ -227,7 +228,10 @@ impl Jobs {
         if managed {
             return Managed::new(&self.dirs).running().map(|server| Connection::managed(server.uri()));
         }
-        Some(Connection::new(&uri.parse().ok()?, typed, &self.variables))
+        let url = uri.parse().ok()?;
+        let keyring = config::credentials(&self.dirs.config, &self.variables);
+        // Without its secret the tracker itself says what it wants.
+        Some(Connection::new(&url, typed, &self.variables, &keyring).unwrap_or_else(|_| Connection::open(&url)))
     }
 
     /// Brings all active jobs up to date, each target being asked once for all of its jobs, and returns the newest.

@@ -71,7 +71,7 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
         })
     };
     let remote = match &plan.tracker {
-        Tracker::Remote { connection, .. } => Some(connection.clone()),
+        Tracker::Remote { connection, .. } => Some((**connection).clone()),
         _ => None,
     };
     let building = {

@@ -134,7 +134,7 @@ fn connection(plan: &Plan) -> Option<Connection> {
         Tracker::Managed { uri: None, .. } => {
             Some(Connection { uri: format!("http://127.0.0.1:{AT_SUBMISSION}"), auth: Credentials::None, managed: true })
         }
-        Tracker::Remote { connection, .. } => Some(connection.clone()),
+        Tracker::Remote { connection, .. } => Some((**connection).clone()),
     }
 }
 

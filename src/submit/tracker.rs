@@ -7,7 +7,7 @@ use crate::config::{Origin, RunConfig};
 use crate::environment::{Mlflow, PackageSource, Spec};
 use crate::support::dirs::Dirs;
 use crate::tracking::managed::{self, Managed};
-use crate::tracking::{self, Client, Connection, Uri};
+use crate::tracking::{self, Chosen, Client, Connection, Uri};
 
 /// Who tracks, and how that stands now.
 #[derive(Debug)]
@@ -24,7 +24,9 @@ pub enum Tracker {
     /// A server that somebody else runs.
     Remote {
         /// How it is reached.
-        connection: Connection,
+        connection: Box<Connection>,
+        /// Where its credentials come from, for people.
+        credentials: Option<String>,
         /// Its version, if it tells; or why it cannot be used.
         answer: Result<Option<String>, tracking::Error>,
     },
@@ -39,9 +41,11 @@ impl Tracker {
                 Self::Managed { uri: managed.running().map(|server| server.uri()), installed: managed.is_installed() }
             }
             Some(Uri::Http(url)) => {
-                let connection = Connection::new(url, typed || matches!(run.tracking.origin, Origin::Flag(_)), variables);
+                let typed = typed || matches!(run.tracking.origin, Origin::Flag(_));
+                let connection = Connection::new(url, typed, variables, &run.credentials).map_err(tracking::Error::from)?;
+                let credentials = credentials(Chosen::new(url, typed, variables, &run.credentials));
                 let answer = Client::new(&connection)?.preflight().await;
-                Self::Remote { connection, answer }
+                Self::Remote { connection: Box::new(connection), credentials, answer }
             }
             _ => Self::None,
         })
@@ -83,6 +87,15 @@ impl Tracker {
         let client = pinned(lock.unwrap_or(&listed))?;
         (numbers(&client) > numbers(server))
             .then(|| format!("the environment's MLflow {client} is newer than the tracker's {server}, which may not know all that it asks"))
+    }
+}
+
+/// Says where credentials come from, without saying them.
+fn credentials(chosen: Chosen<'_>) -> Option<String> {
+    match chosen {
+        Chosen::Nothing => None,
+        Chosen::Settings(entry) => Some(format!("{chosen} ({}:{})", entry.file.display(), entry.line)),
+        Chosen::Address | Chosen::Variable(_) => Some(chosen.to_string()),
     }
 }
 

@@ -13,7 +13,7 @@ mod tags;
 
 pub use attach::{choose_attach, hard_coded_uri};
 pub use client::{Client, MlflowRun, Point, Status};
-pub use connection::Connection;
+pub use connection::{Chosen, Connection};
 pub use error::Error;
 pub use inject::{Injected, Injection, Via, inject, through_relay};
 pub use metrics::{Requirement, Series, sparkline};

@@ -4,6 +4,7 @@ mod bad_input;
 mod check;
 mod commands;
 mod conformance;
+mod credentials;
 mod environment;
 mod exactly_once;
 mod examples;

@@ -106,6 +106,9 @@ fn overview(plan: &Plan, rehearsal: &Rehearsal, problem: Option<String>) -> Stri
         ("target", format!("{} ({}), {limit}", run.target.value.name, run.target.origin)),
         ("tracker", format!("{}{}", tracker(plan), problem.map(|text| format!("; cannot be used: {text}")).unwrap_or_default())),
     ];
+    if let Tracker::Remote { credentials: Some(credentials), .. } = &plan.tracker {
+        lines.push(("credentials", credentials.clone()));
+    }
     if plan.is_tracked() {
         lines.push(("experiment", format!("{}, attached as `{}`", plan.experiment, json::word(&plan.attach))));
     }

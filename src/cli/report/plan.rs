@@ -53,6 +53,8 @@ struct TrackerPlan {
     state: &'static str,
     address: Option<String>,
     mlflow_version: Option<String>,
+    /// Where the credentials come from.
+    credentials: Option<String>,
     problem: Option<Problem>,
 }
 
@@ -197,7 +199,12 @@ impl TrackerPlan {
             Tracker::Managed { .. } => ("not_installed", None),
             Tracker::Remote { connection, .. } => ("remote", Some(connection.uri.clone())),
         };
+        let credentials = match &plan.tracker {
+            Tracker::Remote { credentials, .. } => credentials.clone(),
+            Tracker::None | Tracker::Managed { .. } => None,
+        };
         Self {
+            credentials,
             uri: plan.run.tracking.value.uri.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
             origin: plan.run.tracking.origin.to_string(),
             state,

@@ -7,7 +7,7 @@ use crate::config::layers::{self, Layers, strongest};
 use crate::config::{Origin, Sourced};
 use crate::support::memory::Memory;
 use crate::support::yaml::{Context, Parsed, Place};
-use crate::tracking::{Attach, RelayMode, Relaying, Section, Spec, Uri};
+use crate::tracking::{Attach, Chosen, RelayMode, Relaying, Section, Spec, Uri};
 
 /// The tracker and the way to attach, each with who set it.
 #[derive(Debug)]
@@ -19,6 +19,7 @@ pub(in crate::config) struct Sources {
     pub(in crate::config) outage: Sourced<Duration>,
     pub(in crate::config) drain: Sourced<Duration>,
     pub(in crate::config) spool: Sourced<u64>,
+    pub(in crate::config) credentials: Option<Sourced<String>>,
 }
 
 impl Sources {
@@ -39,7 +40,22 @@ pub(super) fn check(section: Option<&Section>, layers: Layers<'_>, context: &Con
     let drain = pick(section, layers, |section| section.drain.as_ref(), defaults.drain);
     let spool = pick(section, layers, |section| section.spool_size.as_ref(), Memory(defaults.spool));
     let spool = Sourced { value: spool.value.0, origin: spool.origin };
-    Sources { uri, attach, relay, outage, drain, spool }
+    let credentials = credentials(&uri, layers);
+    Sources { uri, attach, relay, outage, drain, spool, credentials }
+}
+
+/// Says where the tracker's credentials come from, and who says so.
+fn credentials(uri: &Sourced<Option<Uri>>, layers: Layers<'_>) -> Option<Sourced<String>> {
+    let Some(Uri::Http(url)) = &uri.value else { return None };
+    let (keyring, typed) = (layers.keyring(), matches!(uri.origin, Origin::Flag(_)));
+    let chosen = Chosen::new(url, typed, layers.environment, &keyring);
+    let origin = match chosen {
+        Chosen::Nothing => return None,
+        Chosen::Address => uri.origin.clone(),
+        Chosen::Variable(name) => Origin::Environment(name.to_owned()),
+        Chosen::Settings(entry) => Origin::UserSettings { file: entry.file.clone(), line: entry.line },
+    };
+    Some(Sourced { value: chosen.to_string(), origin })
 }
 
 /// Returns a key's value of the strongest layer.

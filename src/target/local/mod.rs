@@ -152,7 +152,7 @@ impl Target for Local {
         let program = std::env::current_exe().map_err(start)?;
         let mut command = Command::new(program);
         // What is secret goes through the pipe: a job may read the variables of its ancestors.
-        for name in launch.secrets.keys().map(String::as_str).chain(CREDENTIALS) {
+        for name in launch.secrets.keys().chain(&launch.withheld).map(String::as_str).chain(CREDENTIALS) {
             command.env_remove(name);
         }
         let mut child = command
