@@ -9,6 +9,7 @@ from pathlib import Path
 
 import store
 from measure import Command, Failed, fastest, interleaved, once, peak_bytes, seconds
+from relay import relay
 from table import Row, slower, times
 from world import World
 
@@ -245,4 +246,5 @@ ROWS = {
     "env": environment,
     "list": listing,
     "logs": logs,
+    "relay": relay,
 }
