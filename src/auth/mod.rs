@@ -24,6 +24,10 @@ pub use section::{Section, Sections, check};
 pub use session::Session;
 pub use token::{Scheme, Token};
 
+/// Variables of the user's environment that hold credentials for trackers: processes of ours that stay are started without them.
+pub const VARIABLES: [&str; 5] =
+    ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT_SECRET", "DATABRICKS_TOKEN"];
+
 /// A source of tokens.
 ///
 /// [`Provider::fetch`] asks the source anew each time; keeping and renewing tokens is the [`Session`]'s business. It changes nothing, may be

@@ -87,7 +87,7 @@ enum Command {
     /// List and remove environments
     #[command(subcommand)]
     Env(commands::env::Command),
-    /// Start, stop and look at the managed MLflow server
+    /// Start, stop and look at the managed MLflow server; track from a notebook; deliver late
     #[command(subcommand)]
     Tracking(commands::tracking::Command),
     Gc(commands::gc::Arguments),
@@ -103,6 +103,9 @@ enum Command {
     /// Runs a tracking relay (called by the supervisor)
     #[command(hide = true)]
     Relay,
+    /// Keeps the relay of a person (called by `tracking env`)
+    #[command(hide = true)]
+    KeepRelay,
     /// Becomes a job's bootstrap (called by the supervisor)
     #[command(hide = true)]
     Enter(commands::internal::Enter),
@@ -195,11 +198,12 @@ fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
 }
 
 fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failure> {
-    // These two run beside jobs and must not depend on the caller's folders.
+    // These run on their own and must not depend on the caller's folders.
     match &command {
         Command::Supervise { folder } => return commands::internal::supervise(folder),
         Command::Enter(enter) => return commands::internal::enter(enter),
         Command::Relay => return commands::internal::relay(),
+        Command::KeepRelay => return commands::internal::keep_relay(),
         _ => {}
     }
     if let Command::Completions(arguments) = command {
@@ -231,7 +235,9 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Gc(arguments) => commands::gc::run(&arguments, &world, printer),
             Command::Doctor(arguments) => commands::doctor::run(&arguments, &world, printer),
             Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,
-            Command::Completions(_) | Command::Supervise { .. } | Command::Relay | Command::Enter(_) => Ok(Exit::Success),
+            Command::Completions(_) | Command::Supervise { .. } | Command::Relay | Command::KeepRelay | Command::Enter(_) => {
+                Ok(Exit::Success)
+            }
         }
     });
     // Threads that are still at work, or wait for somebody to type, do not hold up the end.

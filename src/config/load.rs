@@ -8,10 +8,11 @@ use super::check::{self, Given};
 use super::explain::Explained;
 use super::layers::Layers;
 use super::settings::Settings;
-use super::{Error, RunConfig, Sourced, document, inspect, pep723, set, settings, trust};
+use super::{Error, Origin, RunConfig, Sourced, document, inspect, pep723, set, settings, trust};
 use crate::auth::Keyring;
 use crate::support::yaml::{self, Context, Node, Place, Read, Source, Value};
 use crate::support::{fs, suggest};
+use crate::target::config::TargetSpec;
 use crate::{environment, tracking};
 
 /// What the command line says.
@@ -174,17 +175,27 @@ pub fn credentials(user_settings: &Path, environment: &BTreeMap<String, String>)
     Settings::own_keyring(user_settings, environment.get("HOME").map(Path::new))
 }
 
-/// Returns the tracker that settings and environment name, for commands that have no run config.
-pub fn settings_tracking(request: &Request) -> Result<Option<Sourced<tracking::Uri>>, Error> {
+/// Who tracks where there is no run config.
+#[derive(Debug, Clone)]
+pub struct Tracking {
+    /// The tracker; `None` inside means that there shall be none.
+    pub uri: Sourced<Option<tracking::Uri>>,
+    /// The target that a flag chose.
+    pub target: Option<TargetSpec>,
+    /// Which credentials go to which host.
+    pub credentials: Keyring,
+}
+
+/// Returns the tracker that flags, environment and settings name, for commands that have no run config.
+pub fn settings_tracking(request: &Request) -> Result<Tracking, Error> {
     let context = Context::default();
     let settings = load_settings(request, &request.cwd, &context)?;
     let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
-    let uri = check::tracker(None, layers, &context);
+    let uri = check::tracker(None, layers, &context).unwrap_or(Sourced { value: Some(tracking::Uri::Managed), origin: Origin::Default });
+    let chosen = request.flags.target.as_ref().and_then(|_| check::target::check(None, layers, &context));
+    let target = chosen.map(|chosen| chosen.spec.value);
     let (findings, _) = context.finish();
-    if !findings.is_empty() {
-        return Err(Error::Findings(findings));
-    }
-    Ok(uri.and_then(|sourced| sourced.value.map(|value| Sourced { value, origin: sourced.origin })))
+    if findings.is_empty() { Ok(Tracking { uri, target, credentials: layers.keyring() }) } else { Err(Error::Findings(findings)) }
 }
 
 fn parse(shown: &Path, text: &str, context: &Context) -> Option<Node> {

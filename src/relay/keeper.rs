@@ -1,7 +1,7 @@
 //! Keeps a relay running: owns its socket and its credentials, starts it again when it dies, and tells it when the job has ended.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -17,11 +17,13 @@ use crate::job::remains;
 use crate::support::fs;
 
 /// What a keeper tells its relay after the task.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum ToRelay {
     /// The job has ended: deliver what is left, and end.
     Finish(Finish),
+    /// Deliver what is left, and end; nothing is said of any MLflow run.
+    Drain,
 }
 
 /// What a relay tells its keeper.
@@ -46,8 +48,7 @@ pub enum Left {
 /// A relay that is kept running until it is told to finish, or this value is dropped.
 #[derive(Debug)]
 pub struct Keeper {
-    port: u16,
-    address: Ipv4Addr,
+    address: SocketAddr,
     state: Arc<Mutex<State>>,
     left: Mutex<mpsc::Receiver<Pending>>,
     drain: Duration,
@@ -57,7 +58,7 @@ pub struct Keeper {
 struct State {
     control: Option<UnixStream>,
     pid: Option<i32>,
-    finish: Option<Finish>,
+    order: Option<ToRelay>,
     over: bool,
 }
 
@@ -77,7 +78,12 @@ impl Keeper {
     pub fn start(program: PathBuf, listen: Listen, task: Task) -> Result<Self, Error> {
         let Listen::At(address) = listen;
         let listener = TcpListener::bind(SocketAddrV4::new(address, 0)).map_err(Error::Listen)?;
-        let port = listener.local_addr().map_err(Error::Listen)?.port();
+        Self::on(program, listener, task)
+    }
+
+    /// Starts a relay on a socket that listens already: see [`Keeper::start`].
+    pub fn on(program: PathBuf, listener: TcpListener, task: Task) -> Result<Self, Error> {
+        let address = listener.local_addr().map_err(Error::Listen)?;
         fs::create_private_dir_all(&task.folder)?;
         let (drain, log) = (task.limits.drain, task.folder.join("relay.log"));
         let start = Start { program, listener: Arc::new(listener), task: Arc::new(task), log };
@@ -87,7 +93,7 @@ impl Keeper {
         let kept = state.clone();
         std::thread::spawn(move || keep(&start, &kept, &ready, &done));
         match is_ready.recv_timeout(Duration::from_secs(30)) {
-            Ok(Ok(())) => Ok(Self { port, address, state, left: Mutex::new(left), drain }),
+            Ok(Ok(())) => Ok(Self { address, state, left: Mutex::new(left), drain }),
             Ok(Err(error)) => Err(error),
             Err(_) => {
                 stop(&state);
@@ -98,7 +104,7 @@ impl Keeper {
 
     /// Returns the address for the job.
     pub fn uri(&self) -> String {
-        format!("http://{}:{}", self.address, self.port)
+        format!("http://{}", self.address)
     }
 
     /// Returns the process that runs now.
@@ -108,12 +114,21 @@ impl Keeper {
 
     /// Tells the relay that the job has ended, and waits until it has delivered what it can in its time.
     pub fn finish(self, finish: Finish) -> Left {
+        self.end(ToRelay::Finish(finish))
+    }
+
+    /// Tells a relay that has no MLflow run of its own to end, and waits until it has delivered what it can in its time.
+    pub fn drain(self) -> Left {
+        self.end(ToRelay::Drain)
+    }
+
+    fn end(self, order: ToRelay) -> Left {
         {
             let mut state = lock(&self.state);
-            state.finish = Some(finish.clone());
             if let Some(control) = &mut state.control {
-                say(control, &ToRelay::Finish(finish));
+                say(control, &order);
             }
+            state.order = Some(order);
         }
         let left = self.left.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         left.recv_timeout(self.drain + Duration::from_secs(20)).map_or(Left::Unknown, Left::Known)
@@ -167,8 +182,8 @@ fn keep(start: &Start, state: &Mutex<State>, ready: &mpsc::Sender<Result<(), Err
                 return;
             }
             state.pid = i32::try_from(child.id()).ok();
-            if let Some(finish) = state.finish.clone() {
-                say(&mut control, &ToRelay::Finish(finish));
+            if let Some(order) = &state.order {
+                say(&mut control, order);
             }
             state.control = control.try_clone().ok();
         }

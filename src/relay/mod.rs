@@ -11,7 +11,7 @@
 //! away, slow or restarted neither stops the job nor loses a metric. The final status of the job's own MLflow run is the supervisor's to say.
 //!
 //! It runs as a process of its own (`sendoff relay`), kept by a [`Keeper`] that owns the listening socket, so that a relay that dies is
-//! started again without a refused connection. It does not know jobs or targets.
+//! started again without a refused connection. It does not know jobs or targets. [`personal`] keeps one for a person.
 
 mod answer;
 mod batch;
@@ -20,6 +20,7 @@ mod create;
 mod deliver;
 mod error;
 mod keeper;
+pub mod personal;
 mod process;
 mod record;
 mod route;
@@ -27,6 +28,7 @@ mod serve;
 mod shared;
 mod spool;
 mod upstream;
+mod used;
 mod view;
 
 use std::path::PathBuf;

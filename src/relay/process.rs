@@ -19,6 +19,7 @@ use super::serve::Service;
 use super::shared::Shared;
 use super::spool::Spool;
 use super::upstream::Upstream;
+use super::used::Used;
 use super::view::View;
 use super::{Error, Finish, Pending, Task};
 use crate::support::platform;
@@ -76,6 +77,7 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
         spools: task.spools,
         unheard: std::sync::Mutex::new(unheard),
         uploads: AtomicU64::new(0),
+        used: Used::new(&task.folder),
     });
     listener.set_nonblocking(true).map_err(Error::Listen)?;
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Listen)?;
@@ -89,11 +91,15 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
         error = std::mem::replace(&mut delivery, Delivery::new(&shared)).run(&shared) => return Err(error),
         () = accepting => None,
     };
-    let Some(finish) = order else {
+    let Some(order) = order else {
         // The keeper is gone; what is in the spool is in its files.
         return Ok(());
     };
-    let left = close(&shared, Some(&finish), task.limits.drain).await;
+    let finish = match &order {
+        ToRelay::Finish(finish) => Some(finish),
+        ToRelay::Drain => None,
+    };
+    let left = close(&shared, finish, task.limits.drain).await;
     syncing.abort();
     if let Some(file) = shared.books(|books| books.spool.unsynced()) {
         let _ = file.sync_data();
@@ -103,13 +109,13 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
 }
 
 /// Reads the keeper's orders on a thread of its own; the channel ends with the keeper.
-fn orders(mut lines: BufReader<UnixStream>) -> tokio::sync::mpsc::Receiver<Finish> {
+fn orders(mut lines: BufReader<UnixStream>) -> tokio::sync::mpsc::Receiver<ToRelay> {
     let (sender, receiver) = tokio::sync::mpsc::channel(1);
     std::thread::spawn(move || {
         let mut line = String::new();
         while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
-            if let Ok(ToRelay::Finish(finish)) = serde_json::from_str(&line) {
-                let _ = sender.blocking_send(finish);
+            if let Ok(order) = serde_json::from_str(&line) {
+                let _ = sender.blocking_send(order);
             }
             line.clear();
         }

@@ -20,6 +20,7 @@ use super::create::create;
 use super::record::{Call, Entry, Seen, Upload};
 use super::shared::Shared;
 use super::upstream::{Cause, Trouble};
+use super::used::Used;
 use crate::support::secret::Secret;
 
 /// Bytes of a body that is kept in memory; what is larger streams through.
@@ -40,6 +41,8 @@ pub(super) struct Service {
     pub(super) unheard: Mutex<Vec<(i64, Call)>>,
     /// Numbers uploads.
     pub(super) uploads: AtomicU64,
+    /// Notes that somebody asks.
+    pub(super) used: Used,
 }
 
 impl Service {
@@ -52,6 +55,7 @@ impl Service {
             response.headers_mut().insert(answer::CAUSE, hyper::header::HeaderValue::from_static("relay-credentials"));
             return Ok(response);
         }
+        self.used.note();
         Ok(match place {
             Route::Refused => {
                 answer::error(StatusCode::NOT_FOUND, "ENDPOINT_NOT_FOUND", "the tracking relay passes MLflow's own paths only")

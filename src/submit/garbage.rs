@@ -10,6 +10,7 @@ use super::{Error, Jobs};
 use crate::environment::Environments;
 use crate::job::attempt::{Attempt, Finding};
 use crate::job::{self, Record};
+use crate::relay::personal::Personal;
 use crate::snapshot::{SnapshotId, Store};
 use crate::support::dirs::Dirs;
 use crate::support::fs;
@@ -35,6 +36,8 @@ pub enum Kind {
     LockFile,
     /// A place in a queue whose job is gone.
     Ticket,
+    /// A relay of `tracking env` that has ended and delivered everything.
+    Relay,
     /// A job store that was broken and moved aside.
     BrokenStore,
 }
@@ -72,6 +75,7 @@ pub fn garbage(jobs: &Jobs, dirs: &Dirs) -> Result<Vec<Item>, Error> {
     search.caches();
     search.jobs();
     search.queues();
+    search.relays();
     search.found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
     Ok(search.found)
 }
@@ -224,6 +228,17 @@ impl Search<'_> {
         let names = |name: &str| name.starts_with(".claim-") || name.starts_with(".tmp-");
         paths.extend(entries(attempt.folder()).into_iter().filter(|(name, _)| names(name)).map(|(_, path)| path));
         self.add(Kind::Leftover, format!("of the job {job}"), paths, None);
+    }
+
+    /// Relays of `tracking env` that have ended; one that has something to deliver is kept.
+    fn relays(&mut self) {
+        for personal in Personal::all(&self.dirs.data) {
+            let pending = personal.pending();
+            if personal.running().is_none() && pending.records == 0 && pending.refused == 0 {
+                let name = personal.last().map_or_else(|| "of `tracking env`".to_owned(), |last| last.upstream.uri);
+                self.add(Kind::Relay, name, vec![personal.folder().to_owned(), personal.lock()], Some(personal.lock()));
+            }
+        }
     }
 
     /// Tickets whose supervisors are dead; the queue passes over them, and so do we under its gate.

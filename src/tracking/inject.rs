@@ -98,7 +98,11 @@ pub fn through_relay(uri: &str, token: &Secret, variables: &[(String, String)]) 
     // A proxy of the job's network is not the way to a relay beside the job. Programs differ in which spelling they read.
     for name in ["NO_PROXY", "no_proxy"] {
         let before = variables.iter().rev().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-        let value = before.filter(|value| !value.is_empty()).map_or_else(|| host.clone(), |value| format!("{value},{host}"));
+        let value = match before.filter(|value| !value.is_empty()) {
+            None => host.clone(),
+            Some(value) if value.split(',').any(|name| name.trim() == host) => value.to_owned(),
+            Some(value) => format!("{value},{host}"),
+        };
         own.insert(name.to_owned(), Secret::new(value));
     }
     own

@@ -104,3 +104,20 @@ fn a_variable_that_is_not_set_is_named_before_anything_is_sent() {
     let shown = sandbox.sendoff(&["config", "show"]).expect(0).stdout;
     assert!(shown.lines().any(|line| line.starts_with("credentials ") && line.contains("the token in `MY_TOKEN`")), "{shown}");
 }
+
+#[test]
+fn the_settings_of_the_readme_are_right() {
+    let readme = include_str!("../../README.md");
+    let text = readme.split("```yaml\n").nth(2).and_then(|text| text.split("```").next()).expect("it shows settings");
+    assert!(text.contains("credentials:"), "{text}");
+    let sandbox = Sandbox::new();
+    settings(&sandbox, text);
+    sandbox.file("run.yaml", "command: echo never\ntracking: {uri: 'https://mlflow.example.org/path'}\n");
+    let shown = sandbox.sendoff(&["config", "show"]).expect(0).stdout;
+    assert!(shown.lines().any(|line| line.starts_with("credentials ") && line.contains("the token that `get-token` prints")), "{shown}");
+    let schema = sandbox.sendoff(&["schema", "settings"]).expect(0).json();
+    let validator = jsonschema::validator_for(&schema).expect("it is a schema");
+    let valid = |text: &str| validator.is_valid(&serde_yaml::from_str(text).expect("it is YAML"));
+    assert!(valid(text));
+    assert!(!valid("credentials: {'https://a': {token: x}}") && !valid("credentials: {'https://a': {token_env: A, command: b}}"));
+}

@@ -167,6 +167,12 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
+        for relay in sendoff::relay::personal::Personal::all(&self.home().join("data"))
+            .iter()
+            .filter_map(sendoff::relay::personal::Personal::running)
+        {
+            sendoff::support::platform::signal_process(relay.pid, sendoff::support::platform::Signal::Kill);
+        }
         if self.home().join("data/tracking/server.json").exists() {
             let _ = self.command(&["tracking", "stop"]).output();
         }

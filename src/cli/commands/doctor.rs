@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use clap::Args;
+use sendoff::relay::personal::Personal;
 use sendoff::support::lock::{self, Lock};
 use sendoff::support::uv::{Uv, ambient};
 use sendoff::support::words::{Size, Span};
@@ -73,6 +74,7 @@ pub(crate) fn run(_arguments: &Arguments, world: &World, printer: &Printer) -> R
         check("memory limits", Need::Sometimes, memory(), "`resources.memory` needs a cgroup that you may write to"),
         check("setsid", Need::Sometimes, setsid(), "install util-linux; without it the managed MLflow server ends with its terminal"),
         check("managed MLflow server", Need::Sometimes, server(world), ""),
+        check("relays of `tracking env`", Need::Sometimes, relays(data), "`sendoff tracking env` for the same tracker delivers what waits"),
         check("browser", Need::Sometimes, browser(&world.variables), "set `BROWSER`; until then `sendoff open` prints addresses"),
         check("clock", Need::Sometimes, clock(), "set the clock: MLflow shows the times of this machine"),
     ];
@@ -195,6 +197,22 @@ fn server(world: &World) -> Result<String, String> {
         (None, true) => Ok("installed, stopped".to_owned()),
         (None, false) => Ok("not installed yet; the first tracked job does it".to_owned()),
     }
+}
+
+fn relays(data: &Path) -> Result<String, String> {
+    let all = Personal::all(data);
+    let running = all.iter().filter(|personal| personal.running().is_some()).count();
+    let stranded = all.iter().filter(|personal| personal.running().is_none() && personal.pending().records > 0);
+    let stranded: Vec<String> =
+        stranded.filter_map(|personal| Some(format!("{} for {}", personal.pending().records, personal.last()?.upstream.uri))).collect();
+    if !stranded.is_empty() {
+        return Err(format!("writes wait, and no relay runs: {}", stranded.join(", ")));
+    }
+    Ok(match running {
+        0 => "none runs".to_owned(),
+        1 => "one runs".to_owned(),
+        _ => format!("{running} run"),
+    })
 }
 
 fn browser(variables: &BTreeMap<String, String>) -> Result<String, String> {

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sendoff::relay::personal;
+use sendoff::support::dirs::Dirs;
 use sendoff::support::http;
 use sendoff::target::local;
+use sendoff::tracking::managed::Managed;
 
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
@@ -33,6 +36,13 @@ pub(crate) fn supervise(folder: &Path) -> Result<Exit, Failure> {
 pub(crate) fn relay() -> Result<Exit, Failure> {
     http::install_tls();
     sendoff::relay::run().map_err(|error| Failure::Command(error.into()))?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn keep_relay() -> Result<Exit, Failure> {
+    http::install_tls();
+    let dirs = Dirs::from_environment().map_err(Failure::Dirs)?;
+    personal::keep(|| Managed::new(&dirs).running().is_some()).map_err(|error| Failure::Command(error.into()))?;
     Ok(Exit::Success)
 }
 

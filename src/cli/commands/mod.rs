@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sendoff::relay::personal;
 use sendoff::support::dirs::Dirs;
 
 use super::Failure;
@@ -46,8 +47,9 @@ impl World {
         let dirs = Dirs::from_environment().map_err(Failure::Dirs)?;
         let cwd = std::env::current_dir().map_err(|_| Failure::Usage("the working directory does not exist any more".to_owned()))?;
         // A variable that is not UTF-8 cannot be named by a run config.
-        let variables =
+        let mut variables: BTreeMap<String, String> =
             std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+        see_through_relay(&mut variables, &dirs);
         Ok(Self { dirs, cwd, variables })
     }
 
@@ -55,4 +57,16 @@ impl World {
     pub(crate) fn is_ci(&self) -> bool {
         self.variables.get("CI").is_some_and(|value| !matches!(value.as_str(), "" | "false" | "0"))
     }
+}
+
+/// In a shell that has evaluated `tracking env`, replaces the relay by the tracker behind it: a job has a relay of its own, and what is
+/// recorded of it leads to the tracker.
+fn see_through_relay(variables: &mut BTreeMap<String, String>, dirs: &Dirs) {
+    let upstream = variables.get("MLFLOW_TRACKING_URI").and_then(|uri| personal::behind(&dirs.data, uri));
+    let Some(upstream) = upstream else { return };
+    for name in ["MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"] {
+        variables.remove(name);
+    }
+    let uri = if upstream.managed { "managed".to_owned() } else { upstream.uri };
+    variables.insert("MLFLOW_TRACKING_URI".to_owned(), uri);
 }

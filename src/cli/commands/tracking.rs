@@ -1,8 +1,11 @@
 //! `sendoff tracking`.
 
+mod env;
+
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use sendoff::relay::personal::Personal;
 use sendoff::submit::Jobs;
 use sendoff::support::words::{Count, Size};
 use sendoff::tracking::managed::{Managed, Progress, Server};
@@ -31,6 +34,7 @@ pub(crate) enum Command {
     },
     /// Print its log
     Logs,
+    Env(env::Arguments),
     /// Deliver what a job that has ended has written and its tracker does not have yet
     Sync(Sync),
 }
@@ -62,6 +66,18 @@ struct Status {
     database: String,
     database_bytes: u64,
     log: String,
+    /// Those of `tracking env`.
+    relays: Vec<Relay>,
+}
+
+#[derive(Serialize)]
+struct Relay {
+    tracker: String,
+    /// `null` when it does not run.
+    uri: Option<String>,
+    pid: Option<i32>,
+    waiting: u64,
+    refused: u64,
 }
 
 /// What `tracking open` and `tracking logs` print as JSON.
@@ -95,7 +111,7 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
     match command {
         Command::Start => {
             let server = managed.ensure(&Talk(printer)).await?;
-            show(&managed, Some(&server), printer);
+            show(&managed, Some(&server), world, printer);
         }
         Command::Stop => {
             let live = Jobs::open(&world.dirs, &world.variables)?.store.active()?;
@@ -105,12 +121,12 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
             }
             let stopped = managed.stop()?;
             if printer.is_json() {
-                show(&managed, None, printer);
+                show(&managed, None, world, printer);
             } else {
                 printer.answer(if stopped { "stopped" } else { "it did not run" });
             }
         }
-        Command::Status => show(&managed, managed.running().as_ref(), printer),
+        Command::Status => show(&managed, managed.running().as_ref(), world, printer),
         Command::Open { print } => {
             let url = managed.ensure(&Talk(printer)).await?.uri();
             let opened = !print && !printer.is_json() && browser::open(&url, &world.variables, printer);
@@ -120,6 +136,7 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
                 printer.answer(&url);
             }
         }
+        Command::Env(arguments) => return env::run(arguments, world, printer).await,
         Command::Sync(arguments) => return sync(arguments, world, printer).await,
         Command::Logs => {
             let text = std::fs::read(managed.log()).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
@@ -152,7 +169,23 @@ async fn sync(arguments: &Sync, world: &World, printer: &Printer) -> Result<Exit
     Ok(if left.records == 0 { Exit::Success } else { Exit::GateFailed })
 }
 
-fn show(managed: &Managed, server: Option<&Server>, printer: &Printer) {
+/// Returns what is known of the relays of `tracking env` that run, or have something to deliver.
+fn relays(world: &World) -> Vec<Relay> {
+    let known = |personal: Personal| {
+        let (last, pending, runs) = (personal.last()?, personal.pending(), personal.running().is_some());
+        let relay = Relay {
+            tracker: last.upstream.uri.clone(),
+            uri: runs.then(|| last.uri()),
+            pid: runs.then_some(last.pid),
+            waiting: pending.records,
+            refused: pending.refused,
+        };
+        (runs || pending.records > 0).then_some(relay)
+    };
+    Personal::all(&world.dirs.data).into_iter().filter_map(known).collect()
+}
+
+fn show(managed: &Managed, server: Option<&Server>, world: &World, printer: &Printer) {
     let status = Status {
         running: server.is_some(),
         installed: managed.is_installed(),
@@ -162,6 +195,7 @@ fn show(managed: &Managed, server: Option<&Server>, printer: &Printer) {
         database: managed.database().display().to_string(),
         database_bytes: std::fs::metadata(managed.database()).map_or(0, |metadata| metadata.len()),
         log: managed.log().display().to_string(),
+        relays: relays(world),
     };
     if printer.is_json() {
         printer.json(&json::report("tracking", status));
@@ -174,8 +208,17 @@ fn show(managed: &Managed, server: Option<&Server>, printer: &Printer) {
         (None, true) => "stopped".to_owned(),
         (None, false) => "not installed yet".to_owned(),
     };
+    let relay = |relay: &Relay| {
+        let writes = Count(usize::try_from(relay.waiting).unwrap_or(usize::MAX), "write");
+        let waits = if relay.waiting == 0 { String::new() } else { format!(", {writes} wait") };
+        match (&relay.uri, relay.pid) {
+            (Some(uri), Some(pid)) => format!("relay     {uri} for {} (process {pid}){waits}\n", relay.tracker),
+            _ => format!("relay     stopped, for {}{waits}: `sendoff tracking env` delivers\n", relay.tracker),
+        }
+    };
+    let relays: String = status.relays.iter().map(relay).collect();
     printer.answer(&format!(
-        "state     {state}\ndatabase  {} ({})\nlog       {}\n",
+        "state     {state}\ndatabase  {} ({})\nlog       {}\n{relays}",
         status.database,
         Size(status.database_bytes),
         status.log

@@ -38,7 +38,7 @@ enum Choice<'a> {
 }
 
 /// Returns the target of the strongest layer.
-pub(super) fn check<'a>(written: Option<&'a TargetChoice>, layers: Layers<'a>, context: &Context) -> Option<Chosen<'a>> {
+pub(in crate::config) fn check<'a>(written: Option<&'a TargetChoice>, layers: Layers<'a>, context: &Context) -> Option<Chosen<'a>> {
     let flag =
         layers.flags.target.clone().map(|name| Sourced { value: Choice::Name(name, None), origin: Origin::Flag("--target".to_owned()) });
     let written = written.map(|choice| match choice {

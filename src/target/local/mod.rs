@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 
 use super::{Capabilities, Error, JobRef, Presence, Target};
+use crate::auth;
 use crate::job::attempt::{Attempt, Finding};
 use crate::job::{Ending, JobSpec, JobState, Launch, Outcome, remains};
 use crate::support::fs::{self, Context};
@@ -27,10 +28,6 @@ pub use supervise::{Closing, supervise};
 
 /// How long a supervisor may take to claim its attempt. On a machine that is that slow nothing else works either.
 const CLAIM_LIMIT: Duration = Duration::from_secs(30);
-
-/// Variables of the submitter that hold credentials for trackers: what of them is needed travels in the launch.
-const CREDENTIALS: [&str; 5] =
-    ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT_SECRET", "DATABRICKS_TOKEN"];
 
 /// The local target.
 #[derive(Debug, Clone)]
@@ -151,8 +148,8 @@ impl Target for Local {
         let said = fs::append(attempt.path("supervisor.log"))?;
         let program = std::env::current_exe().map_err(start)?;
         let mut command = Command::new(program);
-        // What is secret goes through the pipe: a job may read the variables of its ancestors.
-        for name in launch.secrets.keys().chain(&launch.withheld).map(String::as_str).chain(CREDENTIALS) {
+        // What is secret goes through the pipe, credentials for trackers too: a job may read the variables of its ancestors.
+        for name in launch.secrets.keys().chain(&launch.withheld).map(String::as_str).chain(auth::VARIABLES) {
             command.env_remove(name);
         }
         let mut child = command
