@@ -84,6 +84,7 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
     let mut finish = orders(lines);
     say(&control, &FromRelay::Ready);
     let syncing = tokio::spawn(sync_regularly(shared.clone()));
+    let learning = tokio::spawn(learn(shared.clone()));
     let mut delivery = Delivery::new(&shared);
     let accepting = accept(listener, service, shared.books(|books| books.spool.next()) << 20);
     let order = tokio::select! {
@@ -101,6 +102,7 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
     };
     let left = close(&shared, finish, task.limits.drain).await;
     syncing.abort();
+    learning.abort();
     if let Some(file) = shared.books(|books| books.spool.unsynced()) {
         let _ = file.sync_data();
     }
@@ -135,6 +137,19 @@ async fn sync_regularly(shared: Arc<Shared>) {
         tokio::time::sleep(SYNC).await;
         if let Some(file) = shared.books(|books| books.spool.unsynced()) {
             let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+        }
+    }
+}
+
+/// Asks the server once about itself, so that a client can be told while it is away.
+async fn learn(shared: Arc<Shared>) {
+    for path in ["/version", "/api/3.0/mlflow/server-info"] {
+        let answer = shared.upstream.call(&reqwest::Method::GET, path, &reqwest::header::HeaderMap::new(), bytes::Bytes::new()).await;
+        if let Ok(answer) = answer
+            && answer.status.is_success()
+            && let Ok(text) = std::str::from_utf8(&answer.body)
+        {
+            shared.books(|books| books.view.see_server(path, text));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use clap::Args;
 use sendoff::job::{JobState, Record};
-use sendoff::submit::Jobs;
-use sendoff::support::words::Span;
+use sendoff::submit::{Delivery, Jobs};
+use sendoff::support::words::{Count, Span};
 
 use super::World;
 use crate::cli::failure::Failure;
@@ -41,10 +41,10 @@ pub(crate) fn state_line(record: &Record) -> String {
     }
 }
 
-/// Says how a job ended.
-pub(crate) fn report_end(record: &Record, printer: &Printer) {
+/// Says how a job ended, and what its tracker does not have yet.
+pub(crate) fn report_end(record: &Record, delivery: Option<Delivery>, printer: &Printer) {
     if printer.is_json() {
-        printer.json_line(&json::report("job", json::Job::from(record)));
+        printer.json_line(&json::report("job", json::Job::from(record).with(delivery.clone())));
     }
     let ran = record.state.outcome().and_then(|outcome| {
         let ran = outcome.ended_at.duration_since(outcome.started_at?);
@@ -53,5 +53,13 @@ pub(crate) fn report_end(record: &Record, printer: &Printer) {
     printer.say(&format!("job `{}` {}{}", record.id, state_line(record), ran.unwrap_or_default()));
     if let Some(detail) = record.state.outcome().and_then(|outcome| outcome.detail.as_ref()) {
         printer.complain(&format!("reason: {detail}"));
+    }
+    let waiting = delivery.map_or(0, |delivery| delivery.pending.records);
+    if waiting > 0 {
+        let count = Count(usize::try_from(waiting).unwrap_or(usize::MAX), "write");
+        printer.complain(&format!(
+            "warning: the tracker does not answer, and {count} are not delivered; `sendoff tracking sync {}` does it later",
+            record.id
+        ));
     }
 }

@@ -89,7 +89,7 @@ pub(crate) async fn follow(job: &str, show: Show, world: &World, printer: &Print
         printer.complain(&format!("interrupted; the job goes on: `sendoff logs --follow {id}` shows it, `sendoff cancel {id}` ends it"));
         return Ok(Exit::Interrupted);
     };
-    report_end(&record, printer);
+    report_end(&record, jobs.delivery(&record), printer);
     Ok(Exit::of(&record.state))
 }
 
