@@ -195,7 +195,7 @@ impl Keys {
 
 /// Returns which host gets which credentials; everything that does not fit is found.
 ///
-/// Paths of token files are relative to `folder`, and `~/` is the home folder.
+/// Paths of token files and programs are relative to `folder`, and `~/` is the home folder.
 pub fn check(sections: &Sections, folder: &Path, home: Option<&Path>, context: &Context) -> Keyring {
     let mut entries: Vec<Entry> = Vec::new();
     for (host, section) in &sections.entries {
@@ -283,7 +283,11 @@ impl Section {
             return Some(Source::DatabricksOAuth { host: host.to_owned(), client_id, client_secret_env });
         }
         if let Some(command) = &keys.command {
-            let command: Vec<String> = command.items.iter().map(|word| word.text.clone()).collect();
+            let mut command: Vec<String> = command.items.iter().map(|word| word.text.clone()).collect();
+            // A path is never one in the folder of whatever project this is run in.
+            if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+                *program = absolute(program, folder, home).display().to_string();
+            }
             let lifetime = keys.lifetime.as_ref().map(|lifetime| lifetime.value);
             return command.first().is_some_and(|program| !program.is_empty()).then_some(Source::Command { command, lifetime });
         }
@@ -340,6 +344,7 @@ mod tests {
             ("{token_file: t}", Source::TokenFile("/settings/t".into())),
             ("{username: u, password_env: P}", Source::Basic { username: "u".into(), password_env: "P".into() }),
             ("{command: [get, -x], lifetime: 50m}", command),
+            ("{command: ./get}", Source::Command { command: vec!["/settings/./get".into()], lifetime: None }),
             ("{command: get}", Source::Command { command: vec!["get".into()], lifetime: None }),
             ("{azure: cli}", Source::AzureCli { tenant_id: None, resource: MANAGEMENT.into() }),
             (

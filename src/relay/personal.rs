@@ -214,8 +214,11 @@ impl Personal {
 
     /// Ends it once it has delivered what it can, within about a minute; returns what is left, and `None` when none ran.
     pub fn stop(&self) -> Result<Option<Pending>, Error> {
-        let Some(running) = self.running() else { return Ok(None) };
+        if !self.folder.exists() {
+            return Ok(None);
+        }
         let _lock = Lock::exclusive(&self.lock())?;
+        let Some(running) = self.running() else { return Ok(None) };
         platform::signal_process(running.pid, Signal::Term);
         self.wait_for_the_end(&running, Limits::default().drain + Duration::from_secs(30))?;
         Ok(Some(self.pending()))
@@ -242,11 +245,12 @@ fn all_in(data: &Path) -> PathBuf {
     data.join("tracking").join("relays")
 }
 
-/// Returns the tracker behind an address, when that is the address of a person's relay.
-pub fn behind(data: &Path, uri: &str) -> Option<Upstream> {
+/// Returns the tracker behind an address, when that and the token beside it are those of a person's relay, whether that runs or not.
+pub fn behind(data: &Path, uri: &str, token: &str) -> Option<Upstream> {
     let uri = uri.trim_end_matches('/');
     let mut all = Personal::all(data).into_iter().filter_map(|personal| personal.last());
-    all.find(|last| last.uri() == uri).map(|last| last.upstream)
+    // An address alone may be somebody else's by now.
+    all.find(|last| last.uri() == uri && last.token.expose() == token).map(|last| last.upstream)
 }
 
 /// Runs the daemon in this process: reads what it has to do from standard input, says when its relay answers, and keeps that until nobody

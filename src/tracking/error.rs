@@ -113,6 +113,7 @@ impl Hints for Error {
             Self::Tls { .. } => vec!["`SSL_CERT_FILE` names the certificates that this machine trusts".to_owned()],
             Self::Unauthorized { .. } => vec![
                 "set `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, where you submit".to_owned(),
+                "`credentials:` of your own settings names them for good, and those that renew themselves".to_owned(),
             ],
             Self::HostRefused { uri } => {
                 let host = url::Url::parse(uri).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_else(|| "HOST".to_owned());

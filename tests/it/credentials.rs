@@ -29,9 +29,11 @@ fn holds(bytes: &[u8]) -> bool {
 #[test]
 fn a_token_that_a_program_prints_reaches_the_tracker_alone() {
     let tracker = Tracker::start().wants("Bearer hunter2-hunter2");
-    let sandbox = Sandbox::new();
+    // A secret for another host is in the environment here, and in nothing that stays.
+    let sandbox = Sandbox::new().env("OTHER_TOKEN", SECRET);
     let program = program(&sandbox);
-    settings(&sandbox, &format!("credentials:\n  {}: {{command: [{program}]}}\n", tracker.uri()));
+    let other = "https://other.example: {token_env: OTHER_TOKEN}";
+    settings(&sandbox, &format!("credentials:\n  {}: {{command: [{program}]}}\n  {other}\n", tracker.uri()));
     sandbox.file(
         "run.yaml",
         &format!(

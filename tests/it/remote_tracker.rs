@@ -89,6 +89,7 @@ fn every_kind_of_refusal_says_what_to_do() {
     assert_snapshot!(refused(Mood::Says(401, "")), @r#"
     error: the tracker `http://TRACKER` wants credentials, or refuses those it got (401)
     hint: set `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, where you submit
+    hint: `credentials:` of your own settings names them for good, and those that renew themselves
     "#);
     assert_snapshot!(refused(Mood::Says(403, "Invalid Host header - possible DNS rebinding attack detected")), @r#"
     error: the tracker `http://TRACKER` does not accept the host name in its address (403)

@@ -44,6 +44,11 @@ fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
     assert_eq!(statuses("e", "bad-job"), ["FAILED"]);
     assert_eq!(statuses("e", "good-job"), ["FINISHED"]);
 
+    // A shell tracks into the same server, through a relay of its own.
+    let environment = sandbox.sendoff(&["tracking", "env", "--output", "json"]).expect(0).json();
+    assert_eq!(environment["tracker"], status["uri"]);
+    sandbox.sendoff(&["tracking", "env", "--stop"]).expect(0);
+
     // The client is killed around the creation of the MLflow run: one run, closed, and one execution.
     sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}\ninputs: {witness: W}\nexperiment_name: e\n");
     for point in ["mlflow-run.after-intent", "mlflow-run.after-act", "mlflow-run.after-outcome", "submit.after-act"] {

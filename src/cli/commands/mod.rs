@@ -62,7 +62,8 @@ impl World {
 /// In a shell that has evaluated `tracking env`, replaces the relay by the tracker behind it: a job has a relay of its own, and what is
 /// recorded of it leads to the tracker.
 fn see_through_relay(variables: &mut BTreeMap<String, String>, dirs: &Dirs) {
-    let upstream = variables.get("MLFLOW_TRACKING_URI").and_then(|uri| personal::behind(&dirs.data, uri));
+    let (uri, token) = (variables.get("MLFLOW_TRACKING_URI"), variables.get("MLFLOW_TRACKING_TOKEN"));
+    let upstream = uri.zip(token).and_then(|(uri, token)| personal::behind(&dirs.data, uri, token));
     let Some(upstream) = upstream else { return };
     for name in ["MLFLOW_REGISTRY_URI", "MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"] {
         variables.remove(name);

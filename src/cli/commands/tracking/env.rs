@@ -21,13 +21,15 @@ use crate::cli::failure::Failure;
 use crate::cli::json;
 use crate::cli::printer::Printer;
 
-/// Print variables by which a notebook or an editor on this machine tracks through a relay of your own
+/// Print the variables by which a notebook on this machine tracks
 ///
 ///     eval "$(sendoff tracking env)"
 ///
-/// Starts the relay, or takes the one that runs: MLflow's client then logs into your tracker (`--tracking-uri`, MLFLOW_TRACKING_URI, your
-/// settings, else the managed server), with credentials that renew themselves, and nothing is lost while the tracker is away. The relay
-/// ends after 12 hours without a request, or with `--stop`; what it could not deliver waits for the next one.
+/// Starts a relay of your own, or takes the one that runs. MLflow's client then
+/// logs through it into your tracker: `--tracking-uri`, MLFLOW_TRACKING_URI, your
+/// settings, else the managed server. Credentials renew themselves, and nothing
+/// is lost while the tracker is away. The relay ends after 12 hours without a
+/// request, or with `--stop`; what it could not deliver waits for the next one.
 #[derive(Debug, Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Arguments {
