@@ -141,6 +141,11 @@ impl Attempt {
         }
     }
 
+    /// Returns the outcome, once it is recorded: nothing of the job runs any more, and its supervisor may still be telling the tracker.
+    pub fn outcome(&self) -> Result<Option<Outcome>, Error> {
+        readable(self.read::<Outcome>("exit.json"))
+    }
+
     /// Ends what an abandoned attempt may have left running, and returns whether nothing is left.
     pub fn end_remains(&self, claim: Option<&Claim>) -> bool {
         let folder = self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone());

@@ -1,7 +1,7 @@
 //! Why a job could not be submitted, or asked about.
 
 use crate::support::hints::Hints;
-use crate::support::words::all_of;
+use crate::support::words::{Count, all_of};
 use crate::{config, environment, job, relay, snapshot, target, tracking};
 
 /// A step of the pipeline failed.
@@ -150,6 +150,14 @@ pub enum Error {
     /// The user stopped it before anything was sent.
     #[error("interrupted; nothing was submitted")]
     Interrupted,
+    /// The attempt before has written what the tracker does not have yet.
+    #[error("{} of the attempt before of `{id}` are not delivered yet", Count(usize::try_from(*writes).unwrap_or(usize::MAX), "write"))]
+    Undelivered {
+        /// The job.
+        id: String,
+        /// How many writes.
+        writes: u64,
+    },
     /// The managed server, which has to be asked, does not run.
     #[error("the managed MLflow server, which tracks `{0}`, does not run")]
     ManagedStopped(String),
@@ -243,6 +251,7 @@ impl Hints for Error {
             Self::Busy => vec!["try again when it is through".to_owned()],
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
+            Self::Undelivered { id, .. } => vec![format!("`sendoff tracking sync {id}` delivers them once the tracker answers")],
             Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],
             Self::NotTracked(_) => vec!["it was submitted with `--no-tracking`, or `tracking: {uri: none}`".to_owned()],
             Self::Interrupted | Self::Panicked => Vec::new(),

@@ -1,10 +1,15 @@
 //! What a known id means: the same request is adopted, another is refused, an interrupted one goes on.
 
+use std::time::Duration;
+
 use super::prepare::Prepared;
 use super::{Error, Jobs, Options};
 use crate::job::store::Step;
 use crate::job::{JobState, Record};
 use crate::target::{Presence, Target};
+
+/// How long a new attempt waits for the delivery of what the one before has written.
+const DELIVERY: Duration = Duration::from_mins(1);
 
 /// What to do about a known id.
 pub(super) enum Settled {
@@ -43,6 +48,13 @@ pub(super) async fn settle(
     match decide(&record, &wanted, options.new_attempt)? {
         Decision::Adopt => Ok(Settled::Adopt(record)),
         Decision::NextAttempt => {
+            if record.tracking.as_ref().is_some_and(|tracking| !tracking.closed) {
+                // What the attempt before has written comes before what this one writes; so does its end.
+                let left = jobs.sync(record.clone(), DELIVERY).await?;
+                if left.records > 0 {
+                    return Err(Error::Undelivered { id: record.id.to_string(), writes: left.records });
+                }
+            }
             record.attempt += 1;
             if let Some(tracking) = &mut record.tracking {
                 tracking.closed = false;

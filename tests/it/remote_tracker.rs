@@ -121,6 +121,31 @@ fn every_kind_of_refusal_says_what_to_do() {
 }
 
 #[test]
+fn a_tracker_that_hangs_does_not_hold_up_whoever_cancels_and_a_new_attempt_comes_after_the_old_one() {
+    let tracker = Tracker::start();
+    let sandbox = Sandbox::new().env("MLFLOW_TRACKING_URI", &tracker.uri());
+    sandbox.file("run.yaml", "command: 'echo started; test -e ${{inputs.go}} || sleep 600'\ninputs: {go: GO}\nexperiment_name: e\n");
+    let go = sandbox.home().join("go");
+    let set = format!("inputs.go={}", go.display());
+    sandbox.sendoff(&["submit", "--detach", "--job-id", "the-job", "--set", &set]).expect(0);
+    wait_until(|| {
+        let log = sandbox.sendoff(&["logs", "the-job"]).stdout;
+        if log.lines().any(|line| line == "started") { Ok(()) } else { Err(log) }
+    });
+    tracker.mood(Mood::Hangs, "");
+    let begun = Instant::now();
+    let cancelled = sandbox.sendoff(&["cancel", "the-job"]).expect(0);
+    assert!(cancelled.stdout.contains("cancelled"), "{}", cancelled.stdout);
+    assert!(begun.elapsed() < Duration::from_secs(20), "it took {:?}", begun.elapsed());
+    tracker.mood(Mood::Fine, "");
+    std::fs::write(go, "").expect("writable");
+    sandbox.sendoff(&["submit", "--job-id", "the-job", "--set", &set, "--new-attempt"]).expect(0);
+    // The end of the first attempt was told before the second began.
+    assert_eq!(tracker.statuses("the-job"), ["FINISHED"]);
+    sandbox.nothing_runs();
+}
+
+#[test]
 fn a_tracker_that_hangs_does_not_hold_up_the_outcome() {
     let tracker = Tracker::start();
     let sandbox = Sandbox::new().env("MLFLOW_TRACKING_URI", &tracker.uri());

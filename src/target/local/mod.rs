@@ -217,6 +217,10 @@ impl Target for Local {
                 }
                 Presence::Present(_) => {}
             }
+            // Whoever cancels does not wait for a tracker that is away.
+            if let Some(outcome) = attempt.outcome()? {
+                return Ok(JobState::from_outcome(outcome));
+            }
             if !asked {
                 attempt.ask_to_end(at_most)?;
                 asked = true;
