@@ -85,7 +85,10 @@ def main():
         # The relay speaks: it is JSON, and its message is for people.
         from json import loads
 
-        reason = loads(body).get("message", reason) if body.startswith("{") else reason
+        try:
+            reason = loads(body).get("message", reason)
+        except ValueError:
+            pass
     if cause == "tls":
         refuse("no secure connection to the tracker: %s" % reason, "SSL_CERT_FILE names the certificates that the machine of the job trusts")
     if cause == "relay-credentials":

@@ -25,8 +25,17 @@ pub use session::Session;
 pub use token::{Scheme, Token};
 
 /// Variables of the user's environment that hold credentials for trackers: processes of ours that stay are started without them.
-pub const VARIABLES: [&str; 5] =
-    ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "AZURE_CLIENT_SECRET", "DATABRICKS_TOKEN"];
+pub const VARIABLES: [&str; 9] = [
+    "MLFLOW_TRACKING_URI",
+    "AZURE_PASSWORD",
+    "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+    "DATABRICKS_CLIENT_SECRET",
+    "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_USERNAME",
+    "MLFLOW_TRACKING_PASSWORD",
+    "AZURE_CLIENT_SECRET",
+    "DATABRICKS_TOKEN",
+];
 
 /// A source of tokens.
 ///

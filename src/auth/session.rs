@@ -65,6 +65,11 @@ impl Session {
         }
     }
 
+    /// Returns whether another token can be had than the one that is held.
+    pub fn is_renewable(&self) -> bool {
+        matches!(self.source, Source::Renewed(_))
+    }
+
     /// Forgets a token that was refused, unless a newer one is held already; returns whether asking again can give another.
     pub async fn refused(&self, header: &Secret) -> bool {
         if !matches!(self.source, Source::Renewed(_)) {

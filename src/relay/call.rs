@@ -43,7 +43,9 @@ pub(super) enum Route {
 
 /// Returns where a path leads.
 pub(super) fn route(path: &str) -> Route {
-    if APIS.iter().any(|api| path.starts_with(api)) {
+    if !is_plain(path) {
+        Route::Refused
+    } else if APIS.iter().any(|api| path.starts_with(api)) {
         Route::Api
     } else if ARTIFACTS.iter().any(|api| path.starts_with(api)) {
         Route::Artifact
@@ -54,6 +56,23 @@ pub(super) fn route(path: &str) -> Route {
     } else {
         Route::Refused
     }
+}
+
+/// Returns whether a path means what it looks like: `.` and `..`, however they are written, would lead to other paths of the tracker's host.
+fn is_plain(path: &str) -> bool {
+    let decoded = percent_decoded(path);
+    !decoded.contains('\\') && !decoded.split('/').any(|part| matches!(part, "." | ".."))
+}
+
+/// Resolves `%2e` and the like, twice, as a server behind another may.
+fn percent_decoded(path: &str) -> String {
+    let mut text = path.to_owned();
+    for _ in 0..2 {
+        for (coded, plain) in [("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "\\"), ("%5C", "\\"), ("%25", "%")] {
+            text = text.replace(coded, plain);
+        }
+    }
+    text
 }
 
 /// Returns the act of an API path: `runs/log-metric` of `/api/2.0/mlflow/runs/log-metric`.
@@ -201,7 +220,7 @@ fn key_of(key: &str, what: &str) -> Verdict {
     if key.chars().count() > KEY_LENGTH {
         return Verdict::Refuse(format!("'{what}' exceeds the maximum length of {KEY_LENGTH} characters"));
     }
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | ':' | '/');
+    let plain = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ' ' | ':' | '/');
     // MLflow also refuses what is not a clean relative path.
     let clean = key.split('/').all(|part| !matches!(part, "" | "." | ".."));
     if !key.is_empty() && key.chars().all(plain) && clean { Verdict::Spool } else { Verdict::Ask }
@@ -272,6 +291,10 @@ mod tests {
             ("/v1/tracesx", Route::Refused),
             ("/api/2.0/clusters/list", Route::Refused),
             ("/static-files/x.js", Route::Refused),
+            ("/api/2.0/mlflow/../clusters/list", Route::Refused),
+            ("/api/2.0/mlflow/%2e%2E/clusters/list", Route::Refused),
+            ("/api/2.0/mlflow-artifacts/artifacts/1/..%5cx", Route::Refused),
+            ("/api/2.0/mlflow-artifacts/artifacts/1/r/artifacts/a..b/.hidden", Route::Artifact),
         ] {
             assert_eq!(route(path), expected, "{path}");
         }

@@ -37,7 +37,14 @@ pub(super) struct Delivery {
     suspect: BTreeSet<Seq>,
     /// Up to here the process before this one may have sent.
     inherited: Seq,
+    /// What the server has refused, of this window.
+    refused: BTreeSet<Seq>,
+    /// How often the server itself has failed at a request, by its first record.
+    failures: BTreeMap<Seq, u32>,
 }
+
+/// After how many failures of the server at one request, while it is well otherwise, that request is taken for refused.
+const FAILURES: u32 = 5;
 
 /// Why a window is not through.
 enum Stop {
@@ -67,7 +74,14 @@ impl Delivery {
     /// Begins where the spool says that delivery stands.
     pub(super) fn new(shared: &Shared) -> Self {
         let inherited = shared.books(|books| books.spool.cursor().in_doubt);
-        Self { window: Vec::new(), done: BTreeSet::new(), suspect: BTreeSet::new(), inherited }
+        Self {
+            window: Vec::new(),
+            done: BTreeSet::new(),
+            suspect: BTreeSet::new(),
+            inherited,
+            refused: BTreeSet::new(),
+            failures: BTreeMap::new(),
+        }
     }
 
     /// Delivers for as long as this process lives.
@@ -153,10 +167,12 @@ impl Delivery {
             self.done.extend(&sending.members);
             shared.is_there();
         }
-        shared.books(|books| books.spool.delivered(&self.window))?;
+        shared.books(|books| books.spool.delivered(&self.window, &self.refused))?;
         let last = self.window.last().map_or(0, |record| record.seq);
         self.window.clear();
         self.done.clear();
+        self.refused.clear();
+        self.failures.clear();
         self.suspect.retain(|seq| *seq > last);
         shared.delivered.send_replace(last);
         Ok(())
@@ -169,14 +185,29 @@ impl Delivery {
     async fn send(&mut self, shared: &Shared, sending: &Sending) -> Result<(), Stop> {
         let in_doubt = self.is_in_doubt(sending);
         let sent = match &sending.what {
-            What::Upload(upload) => return self.upload(shared, upload, sending).await,
+            What::Upload(upload) => self.upload(shared, upload).await,
             What::Call(call) => self.call(shared, call, sending.members[0], in_doubt).await,
+        };
+        let sent = match sent {
+            Err(Stop::Trouble(trouble)) => self.failed(shared, sending, trouble).await,
+            sent => sent,
         };
         match sent {
             Ok(answer) if answer.status.is_success() => Ok(()),
             Ok(answer) => self.refused(shared, sending, &answer).await,
             Err(stop) => Err(self.suspected(stop, &sending.members)),
         }
+    }
+
+    /// Tells a server that fails at one request from one that is in trouble: the first must not hold up everything behind it.
+    async fn failed(&mut self, shared: &Shared, sending: &Sending, trouble: Trouble) -> Result<Answer, Stop> {
+        let Some(failure) = trouble.failure.clone() else { return Err(Stop::Trouble(trouble)) };
+        let count = self.failures.entry(sending.members[0]).or_default();
+        *count += 1;
+        if *count >= FAILURES && shared.upstream.is_well().await {
+            return Ok(*failure);
+        }
+        Err(Stop::Trouble(trouble))
     }
 
     fn suspected(&mut self, stop: Stop, members: &[Seq]) -> Stop {
@@ -225,35 +256,55 @@ impl Delivery {
         checked(answer)
     }
 
-    /// Sends the members of a refused batch one by one; keeps those that are refused again, or the one that was alone.
+    /// Sends the halves of a refused batch, and so on, until those that are refused stand alone; these are kept.
     async fn refused(&mut self, shared: &Shared, sending: &Sending, answer: &Answer) -> Result<(), Stop> {
-        if let [only] = sending.members.as_slice() {
-            let What::Call(call) = &sending.what else { return Ok(()) };
-            return keep(shared, *only, &call.path, Value::Object(call.body.clone()), answer);
-        }
-        let members: Vec<Record> = self.window.iter().filter(|record| sending.members.contains(&record.seq)).cloned().collect();
-        // A server may have taken a part of the batch before it refused it.
+        // A server may have taken a part of a batch before it refused it.
         self.suspect.extend(&sending.members);
-        for member in members {
-            if self.done.contains(&member.seq) {
+        let of = |members: &[Seq], window: &[Record]| -> Vec<Record> {
+            window.iter().filter(|record| members.contains(&record.seq)).cloned().collect()
+        };
+        let mut stack = vec![(of(&sending.members, &self.window), Some(answer.clone()))];
+        while let Some((records, refusal)) = stack.pop() {
+            let refusal = match refusal {
+                Some(refusal) => refusal,
+                None => {
+                    let Some(refusal) = self.again(shared, &records).await? else { continue };
+                    refusal
+                }
+            };
+            if let [only] = records.as_slice() {
+                keep(shared, only, &refusal)?;
+                self.refused.insert(only.seq);
+                self.done.insert(only.seq);
                 continue;
             }
-            let Entry::Call(call) = &member.entry else { continue };
-            let sent = self.call(shared, call, member.seq, true).await.map_err(|stop| self.suspected(stop, &[member.seq]))?;
-            if !sent.status.is_success() {
-                keep(shared, member.seq, &call.path, Value::Object(call.body.clone()), &sent)?;
-            }
-            self.done.insert(member.seq);
+            let (first, second) = records.split_at(records.len() / 2);
+            // The first half is on top: within a run the order is kept.
+            stack.push((second.to_vec(), None));
+            stack.push((first.to_vec(), None));
         }
         Ok(())
     }
 
+    /// Sends a part of a batch; returns the refusal when that is refused too.
+    async fn again(&mut self, shared: &Shared, records: &[Record]) -> Result<Option<Answer>, Stop> {
+        for part in plan(records) {
+            let What::Call(call) = &part.what else { continue };
+            let sent = self.call(shared, call, part.members[0], true).await.map_err(|stop| self.suspected(stop, &part.members))?;
+            if !sent.status.is_success() {
+                return Ok(Some(sent));
+            }
+            self.done.extend(&part.members);
+        }
+        Ok(None)
+    }
+
     /// Sends an artifact from its file. It may take as long as it moves.
-    async fn upload(&mut self, shared: &Shared, upload: &Upload, sending: &Sending) -> Result<(), Stop> {
+    async fn upload(&self, shared: &Shared, upload: &Upload) -> Result<Answer, Stop> {
         let path = shared.books(|books| books.spool.folder().join(&upload.blob));
         // Without its bytes it was delivered by the process before this one, which died before it could say so.
         if !path.exists() {
-            return Ok(());
+            return Ok(Answer { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() });
         }
         let mut headers = HeaderMap::new();
         if let Some(kind) = upload.content_type.as_deref().and_then(|kind| HeaderValue::from_str(kind).ok()) {
@@ -295,13 +346,8 @@ impl Delivery {
             }
         };
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(|error| Stop::Trouble(of(&error)))?;
-        let answer = checked(Answer { status, headers, body })?;
-        if answer.status.is_success() {
-            return Ok(());
-        }
-        let shown = json!({ "artifact": upload.target, "bytes": upload.size, "sha256": upload.digest });
-        keep(shared, sending.members[0], &upload.target, shown, &answer)
+        let body = tokio::time::timeout(limit, response.bytes()).await.map_err(|_| Stop::Trouble(stalled()))?;
+        checked(Answer { status, headers, body: body.map_err(|error| Stop::Trouble(of(&error)))? })
     }
 }
 
@@ -310,25 +356,39 @@ pub(super) async fn send_directly(shared: &Shared, call: &Call) -> bool {
     post(shared, call).await.is_ok_and(|answer| answer.status.is_success())
 }
 
-/// Tells the server's own refusals from the answers of something that stands in between.
+/// Tells the server's own answers from those of something that stands in between.
 fn checked(answer: Answer) -> Result<Answer, Stop> {
-    if answer.status.is_success() || answer.error_code().is_some() || answer.status == StatusCode::PAYLOAD_TOO_LARGE {
-        // Credentials may be renewed, and rights be given, while the job goes on.
-        if answer.status != StatusCode::UNAUTHORIZED {
+    let code = answer.status.as_u16();
+    if answer.status.is_success() {
+        // A page to log in with says nothing of what was sent.
+        if answer.body.is_empty() || answer.json().is_some_and(|body| body.is_object()) {
             return Ok(answer);
         }
+        return Err(Stop::Trouble(Trouble::doubtful(
+            Cause::NotMlflow(code),
+            format!("it answers {code} with something that is not MLflow's"),
+        )));
     }
-    let code = answer.status.as_u16();
+    // Credentials may be renewed, and rights be given, while the job goes on.
+    if code != 401 && (answer.error_code().is_some() || answer.status == StatusCode::PAYLOAD_TOO_LARGE) {
+        return Ok(answer);
+    }
     let text = String::from_utf8_lossy(&answer.body).trim().chars().take(120).collect::<String>();
     let cause = if code == 401 { Cause::Credentials } else { Cause::NotMlflow(code) };
     let detail = if text.is_empty() || text.starts_with('<') { format!("it answers {code}") } else { format!("it answers {code}: {text}") };
-    Err(Stop::Trouble(Trouble { cause, detail, in_doubt: false, retry_after: None }))
+    Err(Stop::Trouble(Trouble::new(cause, detail)))
 }
 
-fn keep(shared: &Shared, _seq: Seq, path: &str, body: Value, answer: &Answer) -> Result<(), Stop> {
+/// Keeps what the server refused, with its reason.
+fn keep(shared: &Shared, record: &Record, answer: &Answer) -> Result<(), Stop> {
+    let (path, body) = match &record.entry {
+        Entry::Call(call) => (call.path.clone(), Value::Object(call.body.clone())),
+        Entry::Upload(upload) => (upload.target.clone(), json!({ "bytes": upload.size, "sha256": upload.digest, "kept_in": upload.blob })),
+        _ => return Ok(()),
+    };
     let refusal = Refusal {
         at: crate::support::clock::now().to_string(),
-        path,
+        path: &path,
         body,
         status: answer.status.as_u16(),
         answer: String::from_utf8_lossy(&answer.body).trim().to_owned(),
@@ -348,11 +408,8 @@ async fn get(shared: &Shared, path: &str, query: &[(&str, &str)]) -> Result<Valu
     let target = format!("/api/2.0/mlflow/{path}?{query}");
     let answer = shared.upstream.call(&Method::GET, &target, &HeaderMap::new(), Bytes::new()).await.map_err(Stop::Trouble)?;
     let answer = checked(answer)?;
-    if answer.status.is_success() {
-        return Ok(answer.json().unwrap_or_default());
-    }
     // A run that is gone has no history.
-    Ok(Value::Null)
+    Ok(if answer.status.is_success() { answer.json().unwrap_or_default() } else { Value::Null })
 }
 
 /// What makes two values of one metric the same: time, step, value to the bit (infinities as the largest number, as MLflow's database has them).

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
@@ -163,11 +164,16 @@ fn say<T: Serialize>(control: &mut UnixStream, message: &T) {
 
 /// Starts the relay, listens to it, and starts it again when it dies before it is done.
 fn keep(start: &Start, state: &Mutex<State>, ready: &mpsc::Sender<Result<(), Error>>, done: &mpsc::Sender<Pending>) {
-    let mut quick_deaths = 0;
+    let (mut quick_deaths, mut has_lived) = (0, false);
     loop {
         let begun = Instant::now();
         let (mut child, mut control) = match spawn(start) {
             Ok(started) => started,
+            // Out of processes or files, say: what the job writes waits at the socket meanwhile.
+            Err(_) if has_lived && !lock(state).over => {
+                std::thread::sleep(Duration::from_secs(1));
+                continue;
+            }
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
@@ -191,7 +197,10 @@ fn keep(start: &Start, state: &Mutex<State>, ready: &mpsc::Sender<Result<(), Err
         for line in BufReader::new(control).lines() {
             let Ok(line) = line else { break };
             match serde_json::from_str(&line) {
-                Ok(FromRelay::Ready) => drop(ready.send(Ok(()))),
+                Ok(FromRelay::Ready) => {
+                    has_lived = true;
+                    let _ = ready.send(Ok(()));
+                }
                 Ok(FromRelay::Left(pending)) => {
                     finished = true;
                     let _ = done.send(pending);
@@ -207,12 +216,12 @@ fn keep(start: &Start, state: &Mutex<State>, ready: &mpsc::Sender<Result<(), Err
         }
         // One that cannot live is not started for ever at full speed.
         quick_deaths = if begun.elapsed() < Duration::from_secs(2) { quick_deaths + 1 } else { 0 };
-        if quick_deaths > 20 {
+        if quick_deaths > 20 && !has_lived {
             let said = std::fs::read_to_string(&start.log).unwrap_or_default();
             let _ = ready.send(Err(Error::Stillborn(said.trim().lines().last().unwrap_or_default().to_owned())));
             return;
         }
-        std::thread::sleep(Duration::from_millis(20 * quick_deaths * quick_deaths));
+        std::thread::sleep(Duration::from_millis((20 * quick_deaths * quick_deaths).min(5000)));
     }
 }
 
@@ -221,6 +230,7 @@ fn spawn(start: &Start) -> Result<(Child, UnixStream), Error> {
     let listener = start.listener.try_clone().map_err(Error::Start)?;
     let log = fs::append(&start.log)?;
     let child = Command::new(&start.program)
+        .arg0("sendoff")
         .arg("relay")
         .current_dir("/")
         // The relay outlives the job's processes: it is not one of them.

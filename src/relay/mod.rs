@@ -27,6 +27,7 @@ mod route;
 mod serve;
 mod shared;
 mod spool;
+mod unheard;
 mod upstream;
 mod used;
 mod view;

@@ -12,12 +12,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde_json::{Map, Value};
 
+use super::create;
 use super::deliver::{self, Delivery};
 use super::keeper::{FromRelay, ToRelay};
 use super::record::{Call, Entry};
 use super::serve::Service;
 use super::shared::Shared;
 use super::spool::Spool;
+use super::unheard::Unheard;
 use super::upstream::Upstream;
 use super::used::Used;
 use super::view::View;
@@ -46,15 +48,13 @@ pub fn run() -> Result<(), Error> {
 }
 
 /// Opens the spool and everything that stands on it.
-fn open(task: &Task) -> Result<(Shared, Vec<(i64, Call)>), Error> {
+fn open(task: &Task) -> Result<(Shared, Unheard), Error> {
     let mut view = View::default();
     let mut last = std::collections::BTreeMap::new();
     let mut spool = Spool::open(&task.folder, |record| {
         view.apply(record);
-        if let Entry::Call(call) = &record.entry
-            && record.connection != 0
-        {
-            last.insert(record.connection, (record.at, call.clone()));
+        if record.connection != 0 {
+            last.insert(record.connection, (record.at, record.entry.clone()));
         }
     })?;
     if let Some(injected) = &task.injected {
@@ -65,7 +65,7 @@ fn open(task: &Task) -> Result<(Shared, Vec<(i64, Call)>), Error> {
         spool.append(0, Entry::View(Box::new(view.to_value())))?;
     }
     let upstream = Upstream::new(task.uri.as_deref(), &task.credentials, task.limits.stall)?;
-    Ok((Shared::new(upstream, task.limits, spool, view), last.into_values().collect()))
+    Ok((Shared::new(upstream, task.limits, spool, view), Unheard::new(last.into_values())))
 }
 
 async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: BufReader<UnixStream>) -> Result<(), Error> {
@@ -75,7 +75,7 @@ async fn serve(task: Task, listener: TcpListener, control: UnixStream, lines: Bu
         shared: shared.clone(),
         token: task.token.clone(),
         spools: task.spools,
-        unheard: std::sync::Mutex::new(unheard),
+        unheard,
         uploads: AtomicU64::new(0),
         used: Used::new(&task.folder),
     });
@@ -175,7 +175,11 @@ async fn accept(listener: tokio::net::TcpListener, service: Arc<Service>, base: 
 
 /// Writes how it ends, unless that is in the spool already, and delivers within a time; returns what is left.
 async fn close(shared: &Shared, finish: Option<&Finish>, within: Duration) -> Pending {
-    let finish = finish.filter(|finish| !shared.books(|books| books.view.is_closed(&finish.run_id)));
+    let finish = finish.filter(|_| !shared.books(|books| books.view.is_closed()));
+    if let Some(finish) = finish {
+        let settling = create::settle(shared, &finish.status, finish.end_time);
+        let _ = tokio::time::timeout(within.min(Duration::from_secs(10)), settling).await;
+    }
     let unwritten = finish.map(|finish| end(shared, finish)).unwrap_or_default();
     let mut left = Delivery::new(shared).drain(shared, within).await;
     if left.records == 0 {
@@ -201,7 +205,12 @@ fn end(shared: &Shared, finish: &Finish) -> Vec<Call> {
             body.insert("end_time".into(), Value::from(finish.end_time));
             Call { path: "/api/2.0/mlflow/runs/update".into(), body }
         });
-        calls.filter(|call| books.append(0, Entry::Call(call.clone())).is_err()).collect()
+        let unwritten: Vec<Call> = calls.filter(|call| books.append(0, Entry::Call(call.clone())).is_err()).collect();
+        if unwritten.is_empty() {
+            // Without this record the end is only written once more, by whoever delivers later.
+            let _ = books.append(0, Entry::Ended);
+        }
+        unwritten
     })
 }
 

@@ -37,6 +37,8 @@ pub(super) enum Entry {
     Seen(Seen),
     /// Nothing to deliver: a run is about to be created, under this request's mark.
     Creating(Creating),
+    /// Nothing to deliver: the record before it is the supervisor's own end of the injected run.
+    Ended,
     /// Nothing to deliver: everything that is known, so that older files can go.
     View(Box<Value>),
 }
@@ -130,20 +132,39 @@ pub(super) enum Frame {
     End,
 }
 
-/// Reads the frame at an offset.
+/// Reads the frame at an offset. Where it cannot be read and a whole one stands further on, what lies between is damaged; else it is the end.
 pub(super) fn decode(bytes: &[u8], at: usize) -> Frame {
-    let Some(head) = bytes.get(at..at + 8) else { return Frame::End };
+    match whole(bytes, at) {
+        Some((record, next)) => Frame::Record(record, next),
+        None => next_whole(bytes, at).map_or(Frame::End, Frame::Damaged),
+    }
+}
+
+/// Returns the record at an offset, when all of it is there as it was written.
+fn whole(bytes: &[u8], at: usize) -> Option<(Box<Record>, usize)> {
+    let head = bytes.get(at..at.checked_add(8)?)?;
     let number = |part: &[u8]| part.try_into().map_or(0, u32::from_le_bytes);
     let (length, checksum) = (number(&head[..4]) as usize, number(&head[4..]));
-    let Some(payload) = at.checked_add(8 + length).and_then(|end| bytes.get(at + 8..end)) else { return Frame::End };
-    let next = at + 8 + length;
-    if length == 0 {
-        return Frame::End;
-    }
+    let next = at.checked_add(8)?.checked_add(length)?;
+    let payload = bytes.get(at + 8..next).filter(|payload| !payload.is_empty())?;
     if crc32fast::hash(payload) != checksum {
-        return if next == bytes.len() { Frame::End } else { Frame::Damaged(next) };
+        return None;
     }
-    serde_json::from_slice(payload).map_or(Frame::Damaged(next), |record| Frame::Record(Box::new(record), next))
+    Some((serde_json::from_slice(payload).ok()?, next))
+}
+
+/// Returns where the next whole record stands, looking for how each of them begins.
+fn next_whole(bytes: &[u8], at: usize) -> Option<usize> {
+    const BEGINS: &[u8] = br#"{"n":"#;
+    let mut from = at + 9;
+    while let Some(found) = bytes.get(from..)?.windows(BEGINS.len()).position(|window| window == BEGINS) {
+        let start = from + found - 8;
+        if whole(bytes, start).is_some() {
+            return Some(start);
+        }
+        from += found + 1;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -192,5 +213,18 @@ mod tests {
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
         assert_eq!(decode(&bytes, first), Frame::End);
+    }
+
+    #[test]
+    fn a_damaged_length_does_not_hide_what_follows() {
+        let mut bytes = Vec::new();
+        for seq in 1..=3 {
+            encode(&record(seq, 0.5), &mut bytes);
+        }
+        let second = bytes.len() / 3;
+        bytes[second + 2] ^= 0x40;
+        assert!(matches!(decode(&bytes, 0), Frame::Record(..)));
+        assert_eq!(decode(&bytes, second), Frame::Damaged(second * 2));
+        assert!(matches!(decode(&bytes, second * 2), Frame::Record(..)));
     }
 }

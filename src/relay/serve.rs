@@ -9,26 +9,50 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use hyper::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TRANSFER_ENCODING};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::answer::{self, Body, end_to_end};
-use super::call::{self, Route, Verdict, is_write, judge, route, split_update};
+use super::call::{self, Route, Split, Verdict, is_write, judge, route, split_update};
 use super::create::create;
 use super::record::{Call, Entry, Seen, Upload};
-use super::shared::Shared;
-use super::upstream::{Cause, Trouble};
+use super::shared::{Books, Shared};
+use super::unheard::Unheard;
+use super::upstream::{Answer, Cause, Trouble};
 use super::used::Used;
+use crate::support::platform;
 use crate::support::secret::Secret;
 
 /// Bytes of a body that is kept in memory; what is larger streams through.
 const IN_MEMORY: usize = 8 << 20;
 /// The header by which the preflight asks for an answer at once, whatever it is.
 pub(super) const PREFLIGHT: &str = "x-sendoff-preflight";
-/// For how long a call that was acknowledged by a relay that died is taken for the same when it is made again.
-const REPEATED: Duration = Duration::from_mins(15);
+
+/// What came of a write.
+enum Written {
+    /// The client gets this answer.
+    Answer(Response<Body>),
+    /// Only the server can say.
+    Ask,
+    /// The server has to be told this.
+    Pass(Call),
+}
+
+/// What came of putting a write into the spool.
+enum Appended {
+    /// It is decided.
+    Done(Written),
+    /// As much waits as may.
+    Full,
+    /// The disk has no room.
+    NoRoom {
+        error: super::Error,
+        /// What the server has to be told.
+        sent: Call,
+    },
+}
 
 /// The server side of a relay.
 pub(super) struct Service {
@@ -37,8 +61,8 @@ pub(super) struct Service {
     pub(super) token: Secret,
     /// Whether writes are spooled at all.
     pub(super) spools: bool,
-    /// The last call on each connection of the process before this one: its acknowledgement may not have arrived.
-    pub(super) unheard: Mutex<Vec<(i64, Call)>>,
+    /// What the process before this one has done and its clients may not have heard of.
+    pub(super) unheard: Unheard,
     /// Numbers uploads.
     pub(super) uploads: AtomicU64,
     /// Notes that somebody asks.
@@ -101,109 +125,110 @@ impl Service {
         let Ok(body) = Limited::new(body, IN_MEMORY).collect().await.map(http_body_util::Collected::to_bytes) else {
             return answer::error(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the request broke off");
         };
-        match serde_json::from_slice::<Map<String, Value>>(&body) {
-            Ok(fields) if creates => create(&self.shared, connection, Call { path, body: fields }).await,
-            Ok(fields) if self.spools || act == "runs/update" => {
-                let call = Call { path, body: fields };
-                match self.write(connection, call).await {
-                    Some(response) => response,
-                    None => self.pass_whole(&parts.method, target(&parts.uri), &parts.headers, body).await,
-                }
+        // A plug-in's own headers say something that a spooled call could not.
+        let is_plain = !parts.headers.keys().any(|name| name.as_str().starts_with("x-mlflow") || name.as_str().starts_with("x-databricks"));
+        let whole = |body: Bytes| self.pass_whole(&parts.method, target(&parts.uri), &parts.headers, body);
+        match serde_json::from_slice::<Map<String, Value>>(&body).ok().filter(|_| is_plain) {
+            Some(fields) if creates => {
+                let (shared, call) = (self.shared.clone(), Call { path, body: fields });
+                let unheard = self.unheard.creation(&call);
+                // On its own: a client that goes away in the middle leaves a run that is known, and ended with the job.
+                let creating = tokio::spawn(async move { create(&shared, connection, call, unheard).await });
+                let lost = |_| answer::error(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", "the relay lost the request");
+                creating.await.unwrap_or_else(lost)
             }
-            _ => self.pass_whole(&parts.method, target(&parts.uri), &parts.headers, body).await,
+            Some(fields) if self.spools || act == "runs/update" => match self.write(connection, Call { path, body: fields }).await {
+                Written::Answer(response) => response,
+                Written::Ask => whole(body).await,
+                Written::Pass(call) => whole(serde_json::to_vec(&call.body).map_or(body, Bytes::from)).await,
+            },
+            _ => whole(body).await,
         }
     }
 
-    /// Acknowledges a write once it is in the spool; `None` when the server itself has to be asked.
-    async fn write(&self, connection: u64, call: Call) -> Option<Response<Body>> {
+    /// Acknowledges a write once it is in the spool.
+    async fn write(&self, connection: u64, call: Call) -> Written {
         let deadline = self.shared.deadline();
         if call.run_id().is_empty() {
-            return None;
+            return Written::Ask;
         }
-        if self.shared.books(|books| books.view.run(call.run_id()).is_none()) {
-            self.learn(call.run_id(), deadline).await?;
+        if self.shared.books(|books| books.view.run(call.run_id()).is_none()) && self.learn(call.run_id(), deadline).await.is_none() {
+            return Written::Ask;
+        }
+        if self.unheard.has(&call) {
+            return Written::Answer(self.acknowledge(&call));
         }
         let mut tries = 0;
         loop {
-            if self.was_heard(&call) {
-                return Some(self.acknowledge(&call));
-            }
-            let limit = self.shared.limits.spool;
-            let written: Result<_, Option<super::Error>> = self.shared.books(|books| {
-                match judge(call.act(), &call.body, &books.view) {
-                    Verdict::Ask => return Ok(None),
-                    Verdict::Refuse(reason) => {
-                        return Ok(Some(answer::error(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", &reason)));
-                    }
-                    Verdict::Spool => {}
-                }
-                let (kept, sent) = if call.act() == "runs/update" && books.view.is_injected(call.run_id()) {
-                    let split = split_update(call.clone());
-                    (split.kept, split.sent)
-                } else {
-                    (None, Some(call.clone()))
-                };
-                if sent.is_some() && (books.spool.pending().bytes > limit || !self.spools) {
-                    return if self.spools {
-                        Err(None)
-                    } else if kept.is_none() {
-                        Ok(None)
-                    } else {
-                        Err(None)
-                    };
-                }
-                if let Some(kept) = kept
-                    && books.append(connection, Entry::Kept(kept.clone())).is_err()
-                {
-                    // Only this client needs it: without room on the disk it is remembered for as long as this process lives.
-                    books.view.apply_entry(&Entry::Kept(kept));
-                }
-                if let Some(sent) = sent {
-                    books.append(connection, Entry::Call(sent)).map_err(Some)?;
-                }
-                Ok(Some(Self::acknowledgement(books, &call)))
-            });
-            match written {
-                Ok(answer) => {
+            let full = match self.shared.books(|books| self.append(books, connection, &call)) {
+                Appended::Done(written) => {
                     self.shared.work.notify_one();
-                    return answer;
+                    return written;
                 }
-                // A disk without room: when nothing waits before it, the tracker may take it itself.
-                Err(Some(_)) if self.shared.barrier().await => return None,
-                // A full spool, or a full disk while the tracker is away, holds the caller.
-                Err(reason) if Instant::now() > deadline => {
-                    let detail = reason.map_or_else(|| "the spool is full".to_owned(), |error| error.to_string());
-                    return Some(answer::trouble(&Trouble { cause: Cause::Busy(503), detail, in_doubt: false, retry_after: None }));
+                Appended::Full => "the spool is full".to_owned(),
+                Appended::NoRoom { error, sent } => {
+                    // When nothing waits before it, the tracker may take it itself.
+                    if self.shared.barrier().await {
+                        return Written::Pass(sent);
+                    }
+                    error.to_string()
                 }
-                Err(_) => tokio::time::sleep(super::shared::backoff(tries).min(Duration::from_secs(1))).await,
+            };
+            // A full spool, or a full disk while the tracker is away, holds the caller.
+            if Instant::now() > deadline {
+                return Written::Answer(answer::trouble(&Trouble::new(Cause::Busy(503), full)));
             }
+            tokio::time::sleep(super::shared::backoff(tries).min(Duration::from_secs(1))).await;
             tries += 1;
         }
+    }
+
+    /// Judges a write and puts it into the spool.
+    fn append(&self, books: &mut Books, connection: u64, call: &Call) -> Appended {
+        match judge(call.act(), &call.body, &books.view) {
+            Verdict::Ask => return Appended::Done(Written::Ask),
+            Verdict::Refuse(reason) => {
+                let refusal = answer::error(StatusCode::BAD_REQUEST, "INVALID_PARAMETER_VALUE", &reason);
+                return Appended::Done(Written::Answer(refusal));
+            }
+            Verdict::Spool => {}
+        }
+        let split = if call.act() == "runs/update" && books.view.is_injected(call.run_id()) {
+            split_update(call.clone())
+        } else {
+            Split { kept: None, sent: Some(call.clone()) }
+        };
+        if self.spools && split.sent.is_some() && books.spool.pending().bytes > self.shared.limits.spool {
+            return Appended::Full;
+        }
+        if let Some(kept) = split.kept
+            && books.append(connection, Entry::Kept(kept.clone())).is_err()
+        {
+            // Only this client needs it: without room on the disk it is remembered for as long as this process lives.
+            books.view.apply_entry(&Entry::Kept(kept));
+        }
+        match split.sent {
+            Some(sent) if !self.spools => return Appended::Done(Written::Pass(sent)),
+            Some(sent) => {
+                if let Err(error) = books.append(connection, Entry::Call(sent.clone())) {
+                    return Appended::NoRoom { error, sent };
+                }
+            }
+            None => {}
+        }
+        Appended::Done(Written::Answer(Self::acknowledgement(books, call)))
     }
 
     fn acknowledge(&self, call: &Call) -> Response<Body> {
         self.shared.books(|books| Self::acknowledgement(books, call))
     }
 
-    fn acknowledgement(books: &super::shared::Books, call: &Call) -> Response<Body> {
+    fn acknowledgement(books: &Books, call: &Call) -> Response<Body> {
         let value = match call.act() {
             "runs/update" => json!({ "run_info": books.view.run(call.run_id()).map(super::view::Run::shown_info) }),
             _ => json!({}),
         };
         answer::json(StatusCode::OK, &value)
-    }
-
-    /// Returns whether the relay before this one acknowledged this very call and the client may not have heard of it.
-    fn was_heard(&self, call: &Call) -> bool {
-        let mut unheard = self.unheard.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let now = crate::support::clock::now().as_millisecond();
-        let limit = i64::try_from(REPEATED.as_millis()).unwrap_or(i64::MAX);
-        unheard.retain(|(at, _)| now - at < limit);
-        let found = unheard.iter().position(|(_, known)| known == call);
-        found.is_some_and(|index| {
-            unheard.swap_remove(index);
-            true
-        })
     }
 
     /// Asks the server for a run that is not known yet; `None` when it has none, so that it may say so itself.
@@ -243,13 +268,14 @@ impl Service {
             }
             if Instant::now() > deadline {
                 let detail = "the spool is full".to_owned();
-                return answer::trouble(&Trouble { cause: Cause::Busy(503), detail, in_doubt: false, retry_after: None });
+                return answer::trouble(&Trouble::new(Cause::Busy(503), detail));
             }
             tokio::time::sleep(super::shared::backoff(tries).min(Duration::from_secs(1))).await;
             tries += 1;
         }
-        if announced > limit {
-            // Too large for the spool as a whole: it goes straight through, after everything before it.
+        let free = self.shared.books(|books| platform::free_bytes(books.spool.folder())).unwrap_or(u64::MAX);
+        if announced > limit || announced > free / 2 || parts.headers.contains_key(TRANSFER_ENCODING) {
+            // Too large for the spool or the disk, or nobody knows: it goes straight through, after everything before it.
             return self.pass(Request::from_parts(parts, body)).await;
         }
         let blob = format!("blob-{}-{}", self.shared.books(|books| books.spool.next()), self.uploads.fetch_add(1, Ordering::Relaxed));
@@ -265,23 +291,10 @@ impl Service {
                 return answer::error(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the upload broke off");
             };
             hasher.update(&piece);
-            let mut tries = 0;
-            let mut rest = &piece[..];
-            while !rest.is_empty() {
-                match file.write(rest) {
-                    Ok(count) => rest = &rest[count..],
-                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                    Err(error) if Instant::now() > deadline => {
-                        let _ = std::fs::remove_file(&path);
-                        let detail = error.to_string();
-                        return answer::trouble(&Trouble { cause: Cause::Busy(503), detail, in_doubt: false, retry_after: None });
-                    }
-                    // A full disk holds the caller.
-                    Err(_) => {
-                        tokio::time::sleep(super::shared::backoff(tries).min(Duration::from_secs(1))).await;
-                        tries += 1;
-                    }
-                }
+            if let Err(error) = file.write_all(&piece) {
+                // Without room it cannot be kept. The client tries again, and then it goes straight through.
+                let _ = std::fs::remove_file(&path);
+                return answer::trouble(&Trouble::new(Cause::Busy(503), error.to_string()));
             }
             size += piece.len() as u64;
         }
@@ -293,7 +306,7 @@ impl Service {
             if Instant::now() > deadline {
                 let _ = std::fs::remove_file(&path);
                 let detail = error.to_string();
-                return answer::trouble(&Trouble { cause: Cause::Busy(503), detail, in_doubt: false, retry_after: None });
+                return answer::trouble(&Trouble::new(Cause::Busy(503), detail));
             }
             tokio::time::sleep(super::shared::backoff(tries).min(Duration::from_secs(1))).await;
             tries += 1;
@@ -320,20 +333,26 @@ impl Service {
     async fn pass_whole(&self, method: &Method, target: &str, headers: &HeaderMap, body: Bytes) -> Response<Body> {
         let (deadline, mut tries) = (self.shared.deadline(), 0);
         let at_once = headers.contains_key(PREFLIGHT);
-        let forwarded = forwarded(headers);
+        let mut forwarded = forwarded(headers);
+        let may_repeat = may_repeat(method, target);
         let is_download = *method == Method::GET
             && (route(target.split('?').next().unwrap_or(target)) == Route::Artifact || target.contains("get-artifact"));
+        if !is_download {
+            // What is read here comes as it is.
+            forwarded.remove(ACCEPT_ENCODING);
+        }
         loop {
             let clear = at_once || self.shared.barrier().await;
             let mut wanted = None;
             if clear {
+                // The client itself waits two minutes for an answer; a page of a large search takes its time.
+                let patience = self.shared.upstream.stall() * 4;
                 let sent = if is_download {
                     let body = || reqwest::Body::from(body.clone());
-                    let sent = self.shared.upstream.request(method, target, &forwarded, body, Some(self.shared.upstream.stall() * 4)).await;
-                    sent.map(answer::stream)
+                    self.shared.upstream.request(method, target, &forwarded, body, Some(patience)).await.map(answer::stream)
                 } else {
-                    let sent = self.shared.upstream.call(method, target, &forwarded, body.clone()).await;
-                    sent.map(|answer| self.corrected(method, target, answer))
+                    let sent = self.shared.upstream.call_within(patience, method, target, &forwarded, body.clone()).await;
+                    sent.and_then(|answer| self.held_back(answer, at_once)).map(|answer| self.corrected(method, target, answer))
                 };
                 match sent {
                     Ok(response) => {
@@ -344,11 +363,17 @@ impl Service {
                         if at_once {
                             return answer::trouble(&trouble);
                         }
+                        // The server fails at this very request: the client hears it, as it would without us.
+                        if let Some(failure) = trouble.failure.clone().filter(|_| tries >= 2 || !may_repeat) {
+                            return answer::pass(*failure);
+                        }
                         self.shared.is_away(&trouble);
                         if let Some(response) = self.known(method, target) {
                             return response;
                         }
-                        if Instant::now() > deadline || trouble.cause == Cause::NoWayOut {
+                        let is_lost = trouble.in_doubt && !may_repeat && trouble.cause != Cause::Busy(503);
+                        // What may have been done once is not done again behind the client's back.
+                        if is_lost || Instant::now() > deadline || trouble.cause == Cause::NoWayOut {
                             return answer::trouble(&trouble);
                         }
                         wanted = trouble.retry_after;
@@ -362,6 +387,14 @@ impl Service {
             self.shared.pause(tries, wanted).await;
             tries += 1;
         }
+    }
+
+    /// Holds back a refusal of credentials that may be good later: another try has others.
+    fn held_back(&self, answer: Answer, at_once: bool) -> Result<Answer, Trouble> {
+        if answer.status == StatusCode::UNAUTHORIZED && !at_once && self.shared.upstream.can_renew() {
+            return Err(Trouble::new(Cause::Credentials, "it takes none of our credentials (401)"));
+        }
+        Ok(answer)
     }
 
     /// Passes on a request whose body is sent once, as it comes.
@@ -388,7 +421,7 @@ impl Service {
     }
 
     /// Learns from an answer, and corrects it where the client would read back something else than it wrote.
-    fn corrected(&self, method: &Method, target: &str, mut answer: super::upstream::Answer) -> Response<Body> {
+    fn corrected(&self, method: &Method, target: &str, mut answer: Answer) -> Response<Body> {
         let path = target.split('?').next().unwrap_or(target);
         let act = call::act(path).unwrap_or_default();
         if answer.status.is_success() {
@@ -465,6 +498,19 @@ impl Service {
     }
 }
 
+/// Returns whether a request may be made twice without harm: it reads, or says how something shall be.
+fn may_repeat(method: &Method, target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or(target);
+    matches!(*method, Method::GET | Method::HEAD | Method::PUT | Method::DELETE)
+        || call::act(path).is_some_and(|act| {
+            let verb = act.rsplit('/').next().unwrap_or_default();
+            verb.starts_with("search")
+                || verb.starts_with("get")
+                || verb.starts_with("set-")
+                || is_write(act) && act != "runs/log-metric" && act != "runs/log-batch"
+        })
+}
+
 fn is_about_the_server(path: &str) -> bool {
     path == "/version" || path == "/health" || path.ends_with("/mlflow/server-info")
 }
@@ -477,7 +523,7 @@ fn target(uri: &hyper::Uri) -> &str {
 /// Returns the headers that go to the server: not those of the connection, and not what the client presents to us.
 fn forwarded(headers: &HeaderMap) -> HeaderMap {
     let mut kept = end_to_end(headers);
-    for name in [HOST, AUTHORIZATION, CONTENT_LENGTH] {
+    for name in [HOST, AUTHORIZATION, CONTENT_LENGTH, EXPECT] {
         kept.remove(name);
     }
     kept.remove(PREFLIGHT);

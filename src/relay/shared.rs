@@ -121,23 +121,19 @@ impl Shared {
         if pending == 0 {
             return true;
         }
-        self.waiting.send_modify(|count| *count += 1);
+        let _waiting = Waiting::new(&self.waiting);
         self.work.notify_one();
-        let reached = tokio::select! {
+        tokio::select! {
             _ = delivered.wait_for(|seq| *seq >= target) => true,
             _ = health.wait_for(|health| health.away_since.is_some()) => false,
-        };
-        self.waiting.send_modify(|count| *count -= 1);
-        reached
+        }
     }
 
     /// Returns why a request that waits for what was spooled before it is given up: there is no way, or it has waited too long.
     pub(super) fn given_up(&self, deadline: Instant) -> Option<Trouble> {
-        let too_long = || Trouble {
-            cause: Cause::Connect,
-            detail: self.health.borrow().reason.clone().unwrap_or_else(|| "it is away".to_owned()),
-            in_doubt: false,
-            retry_after: None,
+        let too_long = || {
+            let reason = self.health.borrow().reason.clone();
+            Trouble::new(Cause::Connect, reason.unwrap_or_else(|| "it is away".to_owned()))
         };
         self.upstream.no_way().or_else(|| (Instant::now() > deadline).then(too_long))
     }
@@ -156,6 +152,22 @@ impl Shared {
     /// Returns when a request that begins now is given up.
     pub(super) fn deadline(&self) -> Instant {
         Instant::now() + self.limits.outage
+    }
+}
+
+/// One request that waits for delivery; counted until it is dropped, also when its client goes away.
+struct Waiting<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

@@ -11,6 +11,7 @@
 //! A record is in its file before its write is acknowledged: the death of any process loses nothing. [`Spool::sync`] is called at least every
 //! 100 ms and makes it outlive the machine too.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
@@ -24,6 +25,9 @@ use crate::support::lock::Lock;
 
 /// Bytes after which a new file is begun.
 const SEGMENT: u64 = 32 << 20;
+
+/// Bytes of records that are taken at a time.
+const WINDOW: usize = 1 << 20;
 
 /// How far delivery has come. Kept in a file of two slots, written in turn, so that one is whole whenever the process dies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -80,8 +84,9 @@ impl Spool {
         }
         let (cursor, cursor_turn) = read_cursor(&cursor_file);
         let mut segments = segments(folder)?;
-        let (mut next, mut pending, mut head, mut last_pending) = (cursor.delivered.max(1), Pending::default(), None, cursor.delivered);
+        let (mut next, mut pending, mut head, mut last_pending) = (1, Pending::default(), None, cursor.delivered);
         let last = segments.len().saturating_sub(1);
+        let mut blobs = BTreeSet::new();
         for (index, (first, size)) in segments.iter_mut().enumerate() {
             let path = segment_path(folder, *first);
             let bytes = fs::read(&path)?;
@@ -92,6 +97,9 @@ impl Spool {
                         if record.seq > cursor.delivered {
                             head.get_or_insert((*first, at as u64));
                             if record.entry.is_pending() {
+                                if let Entry::Upload(upload) = &record.entry {
+                                    blobs.insert(upload.blob.clone());
+                                }
                                 pending.records += 1;
                                 pending.bytes += weight(&record, end - at);
                                 last_pending = record.seq;
@@ -112,6 +120,8 @@ impl Spool {
                 *size = at as u64;
             }
         }
+        // A number is never used twice, whatever the disk has lost.
+        next = next.max(cursor.delivered + 1).max(cursor.in_doubt + 1).max(1);
         if segments.is_empty() {
             segments.push((next, 0));
         }
@@ -121,6 +131,7 @@ impl Spool {
         file.set_len(size).and_then(|()| file.seek(SeekFrom::Start(size)).map(drop)).context("write", &path)?;
         pending.refused = std::fs::read_to_string(folder.join("refused.jsonl")).map_or(0, |text| text.lines().count() as u64);
         let head = head.unwrap_or((first, size));
+        remove_strays(folder, &blobs)?;
         Ok(Self {
             folder: folder.to_owned(),
             _lock: lock,
@@ -188,9 +199,9 @@ impl Spool {
         Ok(())
     }
 
-    /// Returns the next records that have to be delivered, in order: at most `count`, and none after an upload.
+    /// Returns the next records that have to be delivered, in order: at most `count` and about a mebibyte, and none after an upload.
     pub(super) fn window(&self, count: usize) -> Result<Vec<Record>, Error> {
-        let mut records: Vec<Record> = Vec::new();
+        let (mut records, mut bytes): (Vec<Record>, usize) = (Vec::new(), 0);
         let start = self.segments.iter().position(|(first, _)| *first == self.head.0).unwrap_or(0);
         for (index, (first, size)) in self.segments.iter().enumerate().skip(start) {
             let mut at = if index == start { self.head.1 } else { 0 };
@@ -205,13 +216,15 @@ impl Spool {
                 loop {
                     match decode(&piece, here) {
                         Frame::Record(record, end) => {
+                            let length = end - here;
                             here = end;
                             if record.seq <= self.cursor.delivered || !record.entry.is_pending() {
                                 continue;
                             }
                             let is_upload = matches!(record.entry, Entry::Upload(_));
                             records.push(*record);
-                            if is_upload || records.len() >= count {
+                            bytes += length;
+                            if is_upload || records.len() >= count || bytes > WINDOW {
                                 return Ok(records);
                             }
                         }
@@ -232,6 +245,7 @@ impl Spool {
                         && record.entry.is_pending()
                     {
                         records.push(*record);
+                        return Ok(records);
                     }
                     here = piece.len();
                 }
@@ -269,11 +283,17 @@ impl Spool {
         self.write_cursor()
     }
 
-    /// Notes that the server has, or has refused, the first records of those that waited, up to this one.
-    pub(super) fn delivered(&mut self, window: &[Record]) -> Result<(), Error> {
-        let Some(last) = window.last() else { return Ok(()) };
-        self.cursor.delivered = last.seq;
-        self.cursor.in_doubt = self.cursor.in_doubt.max(last.seq);
+    /// Notes that the server has, or has refused, the first records of those that waited, up to the last of these. May be repeated.
+    ///
+    /// The bytes of uploads go, those of refused ones apart.
+    pub(super) fn delivered(&mut self, window: &[Record], refused: &BTreeSet<Seq>) -> Result<(), Error> {
+        let Some(last) = window.last().filter(|last| last.seq > self.cursor.delivered) else { return Ok(()) };
+        let before = self.cursor;
+        self.cursor = Cursor { delivered: last.seq, in_doubt: before.in_doubt.max(last.seq) };
+        if let Err(error) = self.write_cursor() {
+            self.cursor = before;
+            return Err(error);
+        }
         let mut bytes = Vec::new();
         for record in window {
             bytes.clear();
@@ -282,10 +302,10 @@ impl Spool {
             self.pending.bytes = self.pending.bytes.saturating_sub(weight(record, bytes.len()));
         }
         self.head = self.position_after(last.seq);
-        self.write_cursor()?;
-        for record in window {
+        for record in window.iter().filter(|record| !refused.contains(&record.seq)) {
             if let Entry::Upload(upload) = &record.entry {
-                fs::remove_file(self.folder.join(&upload.blob))?;
+                // One that stays is removed when the spool is opened again.
+                let _ = fs::remove_file(self.folder.join(&upload.blob));
             }
         }
         Ok(())
@@ -365,7 +385,9 @@ impl Spool {
     /// Returns a new file for the bytes of an upload.
     pub(super) fn blob(&self, name: &str) -> Result<(File, PathBuf), Error> {
         let path = self.folder.join(name);
-        Ok((private(&path)?, path))
+        let file = private(&path)?;
+        file.set_len(0).context("write", &path)?;
+        Ok((file, path))
     }
 
     /// Returns the folder.
@@ -392,6 +414,18 @@ impl Spool {
     pub(super) fn pending(&self) -> Pending {
         self.pending
     }
+}
+
+/// Removes the bytes of uploads that were broken off, or are delivered; what was refused is kept.
+fn remove_strays(folder: &Path, wanted: &BTreeSet<String>) -> Result<(), Error> {
+    let kept = std::fs::read_to_string(folder.join("refused.jsonl")).unwrap_or_default();
+    for entry in std::fs::read_dir(folder).context("read", folder)?.flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with("blob-") && !wanted.contains(&name) && !kept.contains(&name) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns what waits in a spool that another process may be writing; `None` where there is none.
@@ -498,7 +532,7 @@ mod tests {
         let window = spool.window(2).expect("readable");
         assert_eq!(keys(&window), ["a", "b"]);
         spool.intend(window[1].seq).expect("writable");
-        spool.delivered(&window[..1]).expect("writable");
+        spool.delivered(&window[..1], &BTreeSet::new()).expect("writable");
         drop(spool);
         let mut seen = 0;
         let spool = Spool::open(folder.path(), |_| seen += 1).expect("readable");
@@ -538,7 +572,7 @@ mod tests {
             if window.is_empty() {
                 break;
             }
-            spool.delivered(&window).expect("writable");
+            spool.delivered(&window, &BTreeSet::new()).expect("writable");
             read.extend(keys(&window));
         }
         assert_eq!(read, names);

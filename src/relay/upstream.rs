@@ -63,10 +63,24 @@ pub(super) struct Trouble {
     pub(super) in_doubt: bool,
     /// When the server wants to be asked again.
     pub(super) retry_after: Option<Duration>,
+    /// The answer itself, when the server says that it failed at this very request (500).
+    pub(super) failure: Option<Box<Answer>>,
+}
+
+impl Trouble {
+    /// Makes one of a cause and a text for people; nothing was sent.
+    pub(super) fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { cause, detail: detail.into(), in_doubt: false, retry_after: None, failure: None }
+    }
+
+    /// The same, where the server may have acted all the same.
+    pub(super) fn doubtful(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { in_doubt: true, ..Self::new(cause, detail) }
+    }
 }
 
 /// A whole answer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -120,8 +134,12 @@ impl Upstream {
 
     /// Returns the trouble of a place that has no way to the tracker at all.
     pub(super) fn no_way(&self) -> Option<Trouble> {
-        let detail = "this machine has no way to the tracker".to_owned();
-        (!self.reachable).then_some(Trouble { cause: Cause::NoWayOut, detail, in_doubt: false, retry_after: None })
+        (!self.reachable).then(|| Trouble::new(Cause::NoWayOut, "this machine has no way to the tracker"))
+    }
+
+    /// Returns whether credentials that are refused now may be good later.
+    pub(super) fn can_renew(&self) -> bool {
+        self.session.is_renewable()
     }
 
     /// Returns how long the server may be silent.
@@ -134,17 +152,30 @@ impl Upstream {
     /// A token that the server refuses is renewed once. An answer that says nothing about the request (429, 5xx, a page of a proxy in
     /// between, JSON that is cut) is trouble; everything else is the server's word, refusals included.
     pub(super) async fn call(&self, method: &Method, target: &str, headers: &HeaderMap, body: Bytes) -> Result<Answer, Trouble> {
-        let response = self.request(method, target, headers, || reqwest::Body::from(body.clone()), Some(self.stall)).await?;
+        self.call_within(self.stall, method, target, headers, body).await
+    }
+
+    /// The same, for a server that may be silent for another time than usual: head and body each have all of it.
+    pub(super) async fn call_within(
+        &self,
+        limit: Duration,
+        method: &Method,
+        target: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, Trouble> {
+        let response = self.request(method, target, headers, || reqwest::Body::from(body.clone()), Some(limit)).await?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = match tokio::time::timeout(self.stall, response.bytes()).await {
+        let body = match tokio::time::timeout(limit, response.bytes()).await {
             Ok(Ok(body)) => body,
             Ok(Err(error)) => return Err(Trouble { in_doubt: true, ..of(&error) }),
             Err(_) => return Err(stalled()),
         };
         let answer = Answer { status, headers, body };
-        let is_json = answer.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
+        let is_json = !answer.headers.contains_key("content-encoding")
+            && answer.headers.get("content-type").is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
         if is_json && !answer.body.is_empty() && answer.json().is_none() {
-            return Err(Trouble { cause: Cause::Broken, detail: "its answer is cut short".into(), in_doubt: true, retry_after: None });
+            return Err(Trouble::doubtful(Cause::Broken, "its answer is cut short"));
         }
         Ok(answer)
     }
@@ -164,20 +195,13 @@ impl Upstream {
         let mut renewed = false;
         loop {
             let authorization = self.session.authorization().await.map_err(|error| {
-                let mut detail = error.to_string();
-                if let Some(cause) = std::error::Error::source(&error) {
-                    detail = format!("{detail}: {cause}");
-                }
-                Trouble { cause: Cause::Credentials, detail, in_doubt: false, retry_after: None }
+                // What a program or a file said is nobody's business here: it may be the token.
+                Trouble::new(Cause::Credentials, error.to_string())
             })?;
             let mut request = self.http.request(method.clone(), format!("{}{target}", self.base)).headers(headers.clone()).body(body());
             if let Some(secret) = &authorization {
-                let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| Trouble {
-                    cause: Cause::Credentials,
-                    detail: crate::auth::Error::NotAHeader.to_string(),
-                    in_doubt: false,
-                    retry_after: None,
-                })?;
+                let mut value = HeaderValue::from_str(secret.expose())
+                    .map_err(|_| Trouble::new(Cause::Credentials, crate::auth::Error::NotAHeader.to_string()))?;
                 value.set_sensitive(true);
                 request = request.header(AUTHORIZATION, value);
             }
@@ -199,17 +223,35 @@ impl Upstream {
             if status == StatusCode::TOO_MANY_REQUESTS || status.is_server_error() {
                 // 501 is an answer: the server cannot do this at all (uploads in parts, on a local disk).
                 if status != StatusCode::NOT_IMPLEMENTED {
-                    let code = status.as_u16();
-                    return Err(Trouble {
-                        cause: Cause::Busy(code),
-                        detail: format!("it answers {code}"),
-                        in_doubt: status != StatusCode::TOO_MANY_REQUESTS,
-                        retry_after: retry_after(response.headers()),
-                    });
+                    return Err(self.busy(response).await);
                 }
             }
             return Ok(response);
         }
+    }
+}
+
+impl Upstream {
+    /// Returns what an answer of 429 or 5xx means.
+    async fn busy(&self, response: Response) -> Trouble {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let code = status.as_u16();
+        let trouble = Trouble {
+            in_doubt: status != StatusCode::TOO_MANY_REQUESTS,
+            retry_after: retry_after(&headers),
+            ..Trouble::new(Cause::Busy(code), format!("it answers {code}"))
+        };
+        if status != StatusCode::INTERNAL_SERVER_ERROR {
+            return trouble;
+        }
+        let body = tokio::time::timeout(self.stall, response.bytes()).await.ok().and_then(Result::ok).unwrap_or_default();
+        Trouble { failure: Some(Box::new(Answer { status, headers, body })), ..trouble }
+    }
+
+    /// Returns whether the server answers to the simplest of questions, so that its failing at another is about that one.
+    pub(super) async fn is_well(&self) -> bool {
+        let answer = self.call(&Method::GET, "/version", &HeaderMap::new(), Bytes::new()).await;
+        answer.is_ok_and(|answer| answer.status.is_success())
     }
 }
 
@@ -220,7 +262,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 }
 
 pub(super) fn stalled() -> Trouble {
-    Trouble { cause: Cause::Stalled, detail: "it does not answer in time".into(), in_doubt: true, retry_after: None }
+    Trouble::doubtful(Cause::Stalled, "it does not answer in time")
 }
 
 /// Says what an error of the HTTP client means for the request.
@@ -245,5 +287,5 @@ pub(super) fn of(error: &reqwest::Error) -> Trouble {
     } else {
         Cause::Broken
     };
-    Trouble { cause: kind, detail, in_doubt: !error.is_connect(), retry_after: None }
+    Trouble { in_doubt: !error.is_connect(), ..Trouble::new(kind, detail) }
 }

@@ -26,6 +26,8 @@ pub(super) struct View {
     marks: BTreeMap<String, String>,
     /// Requests for a run of which the outcome is not known: mark and call.
     creating: Vec<(String, Call)>,
+    /// Whether the supervisor's own end of the injected run stands in the spool.
+    ended: bool,
 }
 
 /// One MLflow run.
@@ -123,6 +125,10 @@ impl Run {
                 list("tags").for_each(|tag| self.set_tag(tag));
             }
             "runs/update" => {
+                if body.get("status").and_then(Value::as_str).is_some_and(|status| !is_end(status)) {
+                    // Its client goes on with it.
+                    self.own_end = None;
+                }
                 for key in ["status", "end_time", "run_name"] {
                     if let Some(value) = body.get(key) {
                         self.info.insert(key.into(), value.clone());
@@ -206,9 +212,19 @@ impl View {
         self.injected.as_deref() == Some(run_id)
     }
 
-    /// Returns whether a run's end was written, by the supervisor if it is the injected one.
-    pub(super) fn is_closed(&self, run_id: &str) -> bool {
-        self.runs.get(run_id).is_some_and(|run| is_end(run.status()))
+    /// Returns whether the supervisor's own end of the injected run was written; what others say of its status counts for nothing.
+    pub(super) fn is_closed(&self) -> bool {
+        self.ended
+    }
+
+    /// Returns the requests for a run of which the outcome is not known: mark and call.
+    pub(super) fn creating(&self) -> &[(String, Call)] {
+        &self.creating
+    }
+
+    /// Returns the run that was made for a request.
+    pub(super) fn made_for(&self, mark: &str) -> Option<&Run> {
+        self.runs.get(self.marks.get(mark)?)
     }
 
     /// Returns what is known of a run.
@@ -238,6 +254,7 @@ impl View {
             Entry::Seen(seen) => self.see(seen),
             Entry::Creating(creating) => self.creating.push((creating.mark.clone(), creating.call.clone())),
             Entry::View(view) => *self = serde_json::from_value((**view).clone()).unwrap_or_default(),
+            Entry::Ended => self.ended = true,
             Entry::Upload(_) => {}
         }
     }
@@ -283,11 +300,6 @@ impl View {
             (None, Some(name)) => self.experiments.values().find(|experiment| experiment["name"] == name),
             (None, None) => None,
         }
-    }
-
-    /// Returns the mark of an equal request for a run whose outcome the client may not have heard: it is the same request, made again.
-    pub(super) fn unfinished(&self, call: &Call) -> Option<&str> {
-        self.creating.iter().find(|(_, known)| known == call).map(|(mark, _)| mark.as_str())
     }
 
     /// Returns the runs that clients opened through this relay and did not end, the injected one apart.

@@ -1,7 +1,7 @@
 //! What a job's relay has left in its spool: how much it is, and its delivery by a later command.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::job::attempt::Attempt;
 use crate::relay::{self, Finish, Health, Limits, Pending};
@@ -56,12 +56,11 @@ pub(super) async fn deliver(
         spools: true,
         limits: Limits { drain: within, stall: within.min(Limits::default().stall), ..Limits::default() },
     };
-    let mut tries = 0;
+    let begun = Instant::now();
     loop {
         match relay::sync(&task, finish).await {
-            Err(relay::Error::InUse(_)) if tries < 20 => tokio::time::sleep(Duration::from_millis(100)).await,
+            Err(relay::Error::InUse(_)) if begun.elapsed() < within => tokio::time::sleep(Duration::from_millis(100)).await,
             answer => return Some(answer),
         }
-        tries += 1;
     }
 }

@@ -4,6 +4,7 @@
 mod chaos;
 mod disk;
 mod held;
+mod odd;
 mod personal;
 mod proxy;
 mod spooled;

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Status(u16),
     /// They reach the tracker, and the answer comes back as half of its JSON, well framed.
     Truncate,
+    /// They do not reach the tracker: a page to log in comes back, with 200.
+    Page,
 }
 
 /// The proxy; it ends with this value.
@@ -105,6 +107,7 @@ fn serve(stream: &TcpStream, shared: &Shared) {
                 let retry = if status == 429 { "Retry-After: 1\r\n" } else { "" };
                 format!("HTTP/1.1 {status} X\r\n{retry}Content-Length: 4\r\n\r\nbusy").into_bytes()
             }
+            Fault::Page => b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 13\r\n\r\n<html></html>".to_vec(),
             Fault::None | Fault::Reset | Fault::Stall | Fault::Truncate => match forward(&request, shared.upstream) {
                 Some(answer) => answer,
                 None => {

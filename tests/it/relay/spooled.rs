@@ -15,7 +15,16 @@ use crate::support::wait_until;
 
 #[test]
 fn every_fault_in_the_middle_leaves_exactly_what_was_logged() {
-    for fault in [Fault::Refuse, Fault::Reset, Fault::Stall, Fault::Truncate, Fault::Status(500), Fault::Status(503), Fault::Status(429)] {
+    for fault in [
+        Fault::Refuse,
+        Fault::Reset,
+        Fault::Stall,
+        Fault::Truncate,
+        Fault::Page,
+        Fault::Status(500),
+        Fault::Status(503),
+        Fault::Status(429),
+    ] {
         let strict = Strict::start();
         let proxy = Proxy::start(strict.port());
         let relayed = Relayed::new(&strict, &proxy.uri());

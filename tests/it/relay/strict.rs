@@ -211,6 +211,7 @@ fn answer(state: &mut State, method: &str, target: &str, body: &[u8]) -> (u16, V
     }
     if let Some(name) = path.strip_prefix("/api/2.0/mlflow-artifacts/artifacts/") {
         return match method {
+            "PUT" if name.ends_with("/boom.txt") => error(500, "INTERNAL_ERROR", "the store is broken for this one"),
             "PUT" => {
                 state.artifacts.insert(name.to_owned(), body.to_vec());
                 ok(&json!({}))
