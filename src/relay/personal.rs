@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Error, Keeper, Left, Limits, Pending, Task, used};
+use super::{Error, Keeper, Limits, Pending, Task, used};
 use crate::auth::Credentials;
 use crate::job::remains;
 use crate::support::clock;
@@ -310,9 +310,8 @@ pub fn keep(has_server: impl Fn() -> bool) -> Result<(), Error> {
             }
         }
     });
-    if let Left::Known(pending) = keeper.drain() {
-        tracing::info!(records = pending.records, "the relay has ended");
-    }
+    // What is left stays in the spool, for the next one.
+    keeper.drain();
     Ok(())
 }
 
