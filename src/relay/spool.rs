@@ -18,6 +18,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::Error;
+use super::cursor::{self, Cursor, CursorFile};
 use super::record::{Entry, Frame, Record, Seq, decode, encode};
 use crate::support::clock;
 use crate::support::fs::{self, Context};
@@ -28,15 +29,6 @@ const SEGMENT: u64 = 32 << 20;
 
 /// Bytes of records that are taken at a time.
 const WINDOW: usize = 1 << 20;
-
-/// How far delivery has come. Kept in a file of two slots, written in turn, so that one is whole whenever the process dies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Cursor {
-    /// The server has everything up to here.
-    pub(super) delivered: Seq,
-    /// The server may have something of what comes after, up to here.
-    pub(super) in_doubt: Seq,
-}
 
 /// What waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -61,8 +53,7 @@ pub(super) struct Spool {
     file: File,
     next: Seq,
     cursor: Cursor,
-    cursor_file: File,
-    cursor_turn: u64,
+    cursor_file: CursorFile,
     pending: Pending,
     /// Where the first record that is not delivered stands: file and offset.
     head: (Seq, u64),
@@ -76,13 +67,7 @@ impl Spool {
     pub(super) fn open(folder: &Path, mut visit: impl FnMut(&Record)) -> Result<Self, Error> {
         fs::create_private_dir_all(folder)?;
         let lock = Lock::try_exclusive(&folder.join("lock"))?.ok_or_else(|| Error::InUse(folder.display().to_string()))?;
-        let cursor_path = folder.join("cursor");
-        let cursor_file = private(&cursor_path)?;
-        if cursor_file.metadata().context("read", &cursor_path)?.len() < 64 {
-            // Both slots have their room from the beginning: a disk that fills up later does not stop the delivery.
-            cursor_file.write_all_at(&[0; 64], 0).context("write", &cursor_path)?;
-        }
-        let (cursor, cursor_turn) = read_cursor(&cursor_file);
+        let (cursor_file, cursor) = CursorFile::open(folder)?;
         let mut segments = segments(folder)?;
         let (mut next, mut pending, mut head, mut last_pending) = (1, Pending::default(), None, cursor.delivered);
         let last = segments.len().saturating_sub(1);
@@ -140,7 +125,6 @@ impl Spool {
             next,
             cursor,
             cursor_file,
-            cursor_turn,
             pending,
             head,
             last_pending,
@@ -351,14 +335,7 @@ impl Spool {
     }
 
     fn write_cursor(&mut self) -> Result<(), Error> {
-        self.cursor_turn += 1;
-        let mut slot = [0; 32];
-        slot[..8].copy_from_slice(&self.cursor_turn.to_le_bytes());
-        slot[8..16].copy_from_slice(&self.cursor.delivered.to_le_bytes());
-        slot[16..24].copy_from_slice(&self.cursor.in_doubt.to_le_bytes());
-        let checksum = crc32fast::hash(&slot[..24]);
-        slot[24..28].copy_from_slice(&checksum.to_le_bytes());
-        self.cursor_file.write_all_at(&slot, (self.cursor_turn % 2) * 32).context("write", self.folder.join("cursor"))?;
+        self.cursor_file.write(self.cursor)?;
         self.dirty = true;
         Ok(())
     }
@@ -430,7 +407,7 @@ fn remove_strays(folder: &Path, wanted: &BTreeSet<String>) -> Result<(), Error> 
 
 /// Returns what waits in a spool that another process may be writing; `None` where there is none.
 pub fn pending(folder: &Path) -> Option<Pending> {
-    let cursor = read_cursor(&File::open(folder.join("cursor")).ok()?).0;
+    let cursor = cursor::read(folder)?;
     let mut pending = Pending::default();
     let segments = segments(folder).ok()?;
     for (index, (first, _)) in segments.iter().enumerate() {
@@ -479,27 +456,11 @@ fn segments(folder: &Path) -> Result<Vec<(Seq, u64)>, Error> {
     Ok(found)
 }
 
-fn private(path: &Path) -> Result<File, Error> {
+pub(super) fn private(path: &Path) -> Result<File, Error> {
     let mut options = std::fs::OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     Ok(options.open(path).context("open", path)?)
-}
-
-fn read_cursor(file: &File) -> (Cursor, u64) {
-    let mut best = (Cursor::default(), 0);
-    for slot in 0..2 {
-        let mut bytes = [0; 32];
-        if file.read_exact_at(&mut bytes, slot * 32).is_err() {
-            continue;
-        }
-        let number = |at: usize| bytes[at..at + 8].try_into().map_or(0, u64::from_le_bytes);
-        let checksum = bytes[24..28].try_into().map_or(0, u32::from_le_bytes);
-        if crc32fast::hash(&bytes[..24]) == checksum && number(0) > best.1 {
-            best = (Cursor { delivered: number(8), in_doubt: number(16) }, number(0));
-        }
-    }
-    best
 }
 
 #[cfg(test)]
