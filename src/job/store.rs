@@ -4,7 +4,7 @@
 //! intent is known. A store that cannot be read is moved aside and rebuilt from the `job.json` files.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 
@@ -39,6 +39,9 @@ pub struct Store {
     pub moved_aside: Option<PathBuf>,
 }
 
+/// How long one process waits for another.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS jobs (
         id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, active INTEGER NOT NULL, record TEXT NOT NULL) WITHOUT ROWID;
@@ -55,12 +58,18 @@ impl Store {
     pub fn open(data: &Path) -> Result<Self, Error> {
         fs::create_private_dir_all(data)?;
         let path = data.join("jobs.db");
-        match Self::try_open(data, &path) {
+        let gate = data.join("jobs.db.lock");
+        if !path.exists() {
+            // One makes it, and the others wait.
+            let _gate = Lock::exclusive(&gate)?;
+            return Self::open_patiently(data, &path);
+        }
+        match Self::open_patiently(data, &path) {
             Ok(store) => Ok(store),
             Err(error) if is_corrupt(&error) => {
-                let _lock = Lock::exclusive(&data.join("jobs.db.lock"))?;
+                let _gate = Lock::exclusive(&gate)?;
                 // Somebody else may have rebuilt it while this process waited.
-                if let Ok(store) = Self::try_open(data, &path) {
+                if let Ok(store) = Self::open_patiently(data, &path) {
                     return Ok(store);
                 }
                 let aside = data.join(format!("jobs.db.broken-{}", clock::now().as_millisecond()));
@@ -76,11 +85,22 @@ impl Store {
         }
     }
 
+    /// Opens a store that others may be opening: while the journal's mode is set, SQLite itself does not wait.
+    fn open_patiently(data: &Path, path: &Path) -> Result<Self, Error> {
+        let begun = Instant::now();
+        loop {
+            match Self::try_open(data, path) {
+                Err(error) if is_busy(&error) && begun.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+                answer => return answer,
+            }
+        }
+    }
+
     fn try_open(data: &Path, path: &Path) -> Result<Self, Error> {
         let failed = |act: &'static str| move |source| Error::Store { act, path: path.to_owned(), source };
         let is_new = !path.exists();
         let connection = Connection::open(path).map_err(failed("open"))?;
-        connection.busy_timeout(Duration::from_secs(10)).map_err(failed("open"))?;
+        connection.busy_timeout(PATIENCE).map_err(failed("open"))?;
         let journal = if platform::is_shared(data) { "TRUNCATE" } else { "WAL" };
         connection.query_row(&format!("PRAGMA journal_mode = {journal}"), [], |row| row.get::<_, String>(0)).map_err(failed("open"))?;
         connection.pragma_update(None, "synchronous", "FULL").map_err(failed("open"))?;
@@ -234,6 +254,11 @@ impl Store {
     fn parse(&self, text: &str) -> Result<Record, Error> {
         serde_json::from_str(text).map_err(|source| Error::Record { path: self.path.clone(), source })
     }
+}
+
+fn is_busy(error: &Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+    matches!(error, Error::Store { source, .. } if matches!(source.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked)))
 }
 
 fn is_corrupt(error: &Error) -> bool {

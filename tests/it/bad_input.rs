@@ -955,7 +955,7 @@ fn a_file_that_does_not_stop_changing_is_named() {
     use std::os::unix::fs::FileExt;
     use std::sync::atomic::{AtomicBool, Ordering};
     let sandbox = with_config("script: train.py\n");
-    sandbox.file("growing.csv", &"0".repeat(1 << 20));
+    sandbox.file("growing.csv", &"0".repeat(32 << 20));
     let file = std::fs::File::options().write(true).open(sandbox.project().join("growing.csv")).expect("writable");
     let stop = AtomicBool::new(false);
     let said = std::thread::scope(|scope| {

@@ -75,6 +75,7 @@ fn every_value_is_shown_with_its_origin() {
     tracking.outage               1 d 0 h  (default)
     tracking.drain                1 m 0 s  (default)
     tracking.spool_size           4.0 GiB  (default)
+    credentials                   <none for this tracker>  (default)
     tags.team                     vision  (run.yaml:11)
     include                       <nothing that a rule ignores>  (default)
     allow_files                   <nothing that looks like a secret>  (default)
