@@ -121,8 +121,8 @@ impl Service {
         let Ok(body) = Limited::new(body, IN_MEMORY).collect().await.map(http_body_util::Collected::to_bytes) else {
             return answer::error(StatusCode::BAD_REQUEST, "BAD_REQUEST", "the request broke off");
         };
-        // A plug-in's own headers say something that a spooled call could not.
-        let is_plain = !parts.headers.keys().any(|name| name.as_str().starts_with("x-mlflow") || name.as_str().starts_with("x-databricks"));
+        // These say where a call belongs, which a spooled one could not; the client's version, which it always sends, does not.
+        let is_plain = !parts.headers.keys().any(|name| name == "x-mlflow-workspace" || name.as_str().starts_with("x-databricks-"));
         let whole = |body: Bytes| self.pass_whole(&parts.method, target(&parts.uri), &parts.headers, body);
         match serde_json::from_slice::<Map<String, Value>>(&body).ok().filter(|_| is_plain) {
             Some(fields) if creates => {
