@@ -1,7 +1,6 @@
 //! The one place that shows errors: what, causes, hints.
 
-use std::error::Error as _;
-
+use sendoff::support::causes::chain;
 use sendoff::support::hints::Hints;
 use sendoff::{config, submit};
 
@@ -67,7 +66,7 @@ impl Failure {
                     submit::Error::Config(config::Error::Findings(findings)) => findings,
                     _ => &[],
                 };
-                (error.to_string(), causes(error.source()), error.hints(), findings)
+                (error.to_string(), causes(error), error.hints(), findings)
             }
             Self::Usage(text) => (text.clone(), Vec::new(), Vec::new(), &[]),
             Self::Dirs(error) => (error.to_string(), Vec::new(), error.hints(), &[]),
@@ -76,15 +75,9 @@ impl Failure {
     }
 }
 
-fn causes(mut source: Option<&dyn std::error::Error>) -> Vec<String> {
-    let mut causes = Vec::new();
-    while let Some(error) = source {
-        let text = error.to_string();
-        // A transparent layer repeats what is below it.
-        if causes.last() != Some(&text) {
-            causes.push(text);
-        }
-        source = error.source();
-    }
+fn causes(error: &submit::Error) -> Vec<String> {
+    let mut causes: Vec<String> = chain(error).skip(1).map(ToString::to_string).collect();
+    // A transparent layer repeats what is below it.
+    causes.dedup();
     causes
 }

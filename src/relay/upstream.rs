@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::auth::{Credentials, Session};
-use crate::support::http;
+use crate::support::{causes, http};
 
 /// Why the tracker gives no answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,12 +267,7 @@ pub(super) fn stalled() -> Trouble {
 
 /// Says what an error of the HTTP client means for the request.
 pub(super) fn of(error: &reqwest::Error) -> Trouble {
-    let mut texts = Vec::new();
-    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
-    while let Some(inner) = cause {
-        texts.push(inner.to_string());
-        cause = inner.source();
-    }
+    let texts: Vec<String> = causes::chain(error).skip(1).map(ToString::to_string).collect();
     let all = texts.join(": ");
     let low = all.to_lowercase();
     let detail = texts.last().cloned().unwrap_or_else(|| error.to_string());

@@ -12,6 +12,7 @@ use super::{artifacts, delivery};
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, JobSpec, Outcome};
 use crate::relay::{self, Finish, Keeper, Left};
+use crate::support::causes;
 use crate::support::secret::Secret;
 use crate::target;
 use crate::target::local::{self, Closing};
@@ -66,7 +67,7 @@ impl Closing for Tracker {
             limits: delivery::limits(&task.relaying),
         };
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let keeper = Keeper::start(program, address, own).map_err(|error| super::describe_error(&error))?;
+        let keeper = Keeper::start(program, address, own).map_err(|error| causes::in_one_line(&error))?;
         let variables = tracking::through_relay(&keeper.uri(), &token, &spec.variables);
         *self.relay.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(keeper);
         Ok(variables)

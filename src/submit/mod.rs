@@ -39,14 +39,3 @@ pub use rehearsal::{Past, Rehearsal, SecretVariable, rehearse};
 pub use rerun::{rerun, working_tree};
 pub use tracker::Tracker;
 pub use watch::{Watch, print_log};
-
-/// Returns an error with its causes, in one line.
-fn describe_error(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
-}

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Connection, Error};
 use crate::auth::Session;
-use crate::support::http;
+use crate::support::{causes, http};
 
 /// How long somebody who waits to submit waits for the first answer.
 const PREFLIGHT: Duration = Duration::from_secs(10);
@@ -122,12 +122,7 @@ impl Client {
             None => request,
         };
         let response = request.send().await.map_err(|source| {
-            let mut cause: Option<&dyn std::error::Error> = Some(&source);
-            let mut tls = false;
-            while let Some(error) = cause {
-                tls = tls || error.to_string().to_lowercase().contains("certificate");
-                cause = error.source();
-            }
+            let tls = causes::chain(&source).any(|cause| cause.to_string().to_lowercase().contains("certificate"));
             let source = source.without_url();
             if tls { Error::Tls { uri: uri(), source } } else { Error::Unreachable { uri: uri(), source } }
         })?;

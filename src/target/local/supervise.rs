@@ -19,7 +19,7 @@ use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
 use crate::support::platform::{self, MemoryGroup};
 use crate::support::secret::Secret;
-use crate::support::{clock, fault};
+use crate::support::{causes, clock, fault};
 use crate::target::Error;
 
 /// What the caller does around the job: it knows the tracker, which this module does not.
@@ -58,11 +58,12 @@ pub fn supervise(folder: &Path, closing: &Arc<impl Closing>) -> Result<(), Error
         std::io::stdin().read_to_end(&mut message).ok().and_then(|_| serde_json::from_slice(&message).ok()).unwrap_or_default();
     drop(message);
     let (Some(spec), Some(places)) = (known, places) else {
-        let reason = spec.err().map_or_else(|| "its job description is missing".to_owned(), |error| describe(&error));
+        let reason = spec.err().map_or_else(|| "its job description is missing".to_owned(), |error| causes::in_one_line(&error));
         return Ok(attempt.write_outcome(&broken(&reason))?);
     };
     let job = Job { attempt: &attempt, spec, launch: &launch, closing };
-    let outcome = attempt.reserve().map_err(Error::from).and_then(|()| job.run(places?)).unwrap_or_else(|error| broken(&describe(&error)));
+    let outcome =
+        attempt.reserve().map_err(Error::from).and_then(|()| job.run(places?)).unwrap_or_else(|error| broken(&causes::in_one_line(&error)));
     remains::end_own(attempt.folder(), BTreeSet::new(), Duration::ZERO);
     outputs::keep(&attempt);
     fault::point("supervisor.after-exit");
@@ -79,16 +80,6 @@ pub fn supervise(folder: &Path, closing: &Arc<impl Closing>) -> Result<(), Error
 
 fn broken(detail: &str) -> Outcome {
     Outcome { ending: Ending::Broken, exit_code: None, started_at: None, ended_at: clock::now(), detail: Some(detail.to_owned()) }
-}
-
-fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 /// One attempt while it is supervised.
