@@ -150,6 +150,16 @@ mod tests {
         crate::support::http::client(std::time::Duration::from_secs(5), std::time::Duration::from_secs(5)).expect("a client")
     }
 
+    fn principal(issuer: &MockServer) -> AzureClient {
+        AzureClient {
+            tenant_id: "t".into(),
+            client_id: "c".into(),
+            client_secret: Secret::new("s"),
+            resource: MANAGEMENT.into(),
+            authority: issuer.uri(),
+        }
+    }
+
     #[tokio::test]
     async fn a_service_principal_asks_for_the_audiences_default_scope() {
         let server = MockServer::start().await;
@@ -161,14 +171,7 @@ mod tests {
             .respond_with(ResponseTemplate::new(200).set_body_json(answer))
             .mount(&server)
             .await;
-        let own = AzureClient {
-            tenant_id: "t".into(),
-            client_id: "c".into(),
-            client_secret: Secret::new("s"),
-            resource: MANAGEMENT.into(),
-            authority: server.uri(),
-        };
-        let token = own.with(&http()).fetch().await.expect("a token");
+        let token = principal(&server).with(&http()).fetch().await.expect("a token");
         let left = token.expires_at.expect("it ends").duration_since(clock::now());
         assert!(token.value.expose() == "tok" && left > SignedDuration::from_mins(59), "{left}");
     }
@@ -178,14 +181,7 @@ mod tests {
         let server = MockServer::start().await;
         let answer = json!({ "error": "invalid_client", "error_description": "AADSTS7000215: Invalid client secret.\nTrace ID: 1" });
         Mock::given(method("POST")).respond_with(ResponseTemplate::new(401).set_body_json(answer)).mount(&server).await;
-        let own = AzureClient {
-            tenant_id: "t".into(),
-            client_id: "c".into(),
-            client_secret: Secret::new("s"),
-            resource: MANAGEMENT.into(),
-            authority: server.uri(),
-        };
-        let error = own.with(&http()).fetch().await.expect_err("it is refused");
+        let error = principal(&server).with(&http()).fetch().await.expect_err("it is refused");
         assert!(error.to_string().ends_with("(401): AADSTS7000215: Invalid client secret."), "{error}");
         assert!(!error.is_transient());
     }
