@@ -54,6 +54,13 @@ pub enum Error {
     InUse(String),
 }
 
+impl Error {
+    /// Returns whether an index denies a release that the lock has from it.
+    pub(super) fn denies_lock(&self) -> bool {
+        matches!(self, Self::Build(source) if source.to_string().contains("there is no version of"))
+    }
+}
+
 impl Hints for Error {
     fn hints(&self) -> Vec<String> {
         match self {
@@ -61,6 +68,12 @@ impl Hints for Error {
             Self::File(error) => error.hints(),
             Self::NoPython { .. } => {
                 vec!["install it, or name another in `environment.python` (`uv python list` shows what is there)".to_owned()]
+            }
+            Self::Build(_) if self.denies_lock() => {
+                vec![
+                    "the index offered this release when the packages were resolved: try again later, or resolve anew with `--upgrade`"
+                        .to_owned(),
+                ]
             }
             Self::Resolve(source) | Self::Build(source) => {
                 let text = source.to_string().to_lowercase();

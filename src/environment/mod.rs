@@ -47,6 +47,8 @@ pub enum Step {
         /// How many packages go into it.
         packages: usize,
     },
+    /// The package index denied what it had offered while the requirements were resolved; it is asked again after a pause.
+    AskingAgain,
 }
 
 /// Listens to the making of an environment.
@@ -219,7 +221,7 @@ impl Environments {
             if !venv::is_whole(&self.folder(), &id) {
                 let uv = self.uv(progress)?;
                 progress.step(Step::Building { packages: lock.lines().filter(|line| !line.trim().is_empty()).count() });
-                venv::build(&uv, &self.folder(), &building, &id, lock, spec, interpreter)?;
+                venv::build(&uv, &self.folder(), &building, &id, &venv::Order { lock, spec, interpreter }, progress)?;
             }
             drop(building);
             // Between the two locks a prune may have passed; then it is built again.

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::inputs::digest;
-use super::{EnvironmentId, Error, Interpreter, Spec, resolve};
+use super::{EnvironmentId, Error, Interpreter, Progress, Spec, Step, resolve};
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
 use crate::support::{
-    clock, command, fault,
+    clock, command, fault, stop,
     uv::{Uv, ambient},
 };
 
@@ -53,23 +53,30 @@ pub(super) fn is_whole(base: &Path, id: &EnvironmentId) -> bool {
     folder(base, id).join(".complete").is_file() && python(base, id).exists()
 }
 
+/// What a venv is built from.
+pub(super) struct Order<'a> {
+    pub(super) lock: &'a str,
+    /// Says which indexes have the packages.
+    pub(super) spec: &'a Spec,
+    pub(super) interpreter: &'a Interpreter,
+}
+
 /// Builds it, holding its exclusive lock. A failure leaves nothing.
 pub(super) fn build(
     uv: &Uv,
     base: &Path,
     held: &Lock,
     id: &EnvironmentId,
-    lock: &str,
-    spec: &Spec,
-    interpreter: &Interpreter,
+    order: &Order<'_>,
+    progress: &dyn Progress,
 ) -> Result<(), Error> {
     let goal = folder(base, id);
     fs::remove_dir_all(&goal)?;
-    let made = fill(uv, &goal, held, lock, spec, interpreter).and_then(|()| {
+    let made = fill(uv, &goal, held, order, progress).and_then(|()| {
         let built = Built {
             id: id.clone(),
-            python: interpreter.version.clone(),
-            packages: lock.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
+            python: order.interpreter.version.clone(),
+            packages: order.lock.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
             created_at: clock::now(),
         };
         let text = serde_json::to_vec_pretty(&built).expect("plain data of ours always serialises");
@@ -82,7 +89,8 @@ pub(super) fn build(
     made
 }
 
-fn fill(uv: &Uv, goal: &Path, held: &Lock, lock: &str, spec: &Spec, interpreter: &Interpreter) -> Result<(), Error> {
+fn fill(uv: &Uv, goal: &Path, held: &Lock, order: &Order<'_>, progress: &dyn Progress) -> Result<(), Error> {
+    let &Order { lock, spec, interpreter } = order;
     let limit = Duration::from_hours(1);
     // A `uv` that outlives us still writes: it holds the lock too, so that nobody builds beside it.
     let capture = |command: &mut Command| command::capture_with(command, limit, Some(held.share()?)).map_err(Error::Build);
@@ -95,16 +103,43 @@ fn fill(uv: &Uv, goal: &Path, held: &Lock, lock: &str, spec: &Spec, interpreter:
     }
     let mut list = tempfile::Builder::new().prefix("lock-").suffix(".txt").tempfile().context("write", std::env::temp_dir())?;
     list.write_all(lock.as_bytes()).context("write", list.path())?;
-    let mut install = ambient(uv.command());
-    install
-        .args(["pip", "install", "--quiet", "--compile-bytecode", "--no-deps", "--python"])
-        .arg(goal.join("bin").join("python"))
-        .arg("-r")
-        .arg(list.path())
-        .current_dir("/");
-    resolve::add_indexes(&mut install, spec);
-    capture(&mut install)?;
-    Ok(())
+    let install = |source: Source| {
+        let mut install = ambient(uv.command());
+        install
+            .args(["pip", "install", "--quiet", "--compile-bytecode", "--no-deps", "--python"])
+            .arg(goal.join("bin").join("python"))
+            .arg("-r")
+            .arg(list.path())
+            .current_dir("/");
+        resolve::add_indexes(&mut install, spec);
+        if matches!(source, Source::Cache) {
+            install.arg("--offline");
+        }
+        capture(&mut install)
+    };
+    // What the resolution has read stands in uv's cache, and often every wheel: then no index is asked a second time.
+    let mut installed = install(Source::Cache).or_else(|_| install(Source::Index));
+    for pause in PAUSES {
+        if !installed.as_ref().is_err_and(Error::denies_lock) {
+            break;
+        }
+        progress.step(Step::AskingAgain);
+        stop::pause(pause);
+        installed = install(Source::Index);
+    }
+    installed.map(drop)
+}
+
+/// How long an index that contradicts itself is given before each further question: several servers stand behind one name, and a new
+/// release reaches one later than another.
+const PAUSES: [Duration; 2] = [Duration::from_secs(2), Duration::from_secs(8)];
+
+/// Where `uv` takes packages from.
+enum Source {
+    /// Its cache alone.
+    Cache,
+    /// The index, for what the cache does not have.
+    Index,
 }
 
 /// Returns the whole environments, newest first.

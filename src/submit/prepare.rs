@@ -39,6 +39,7 @@ impl environment::Progress for Steps<'_> {
             environment::Step::Building { packages } => {
                 self.0.step(&format!("building the environment ({})", Count(packages, "package")));
             }
+            environment::Step::AskingAgain => self.0.step("the package index denies what it offered a moment ago: asking it again"),
         }
     }
 }

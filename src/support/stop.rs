@@ -3,6 +3,7 @@
 //! It is asked once, by the one place that hears of the interruption, and never taken back: the process ends soon after.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
@@ -38,4 +39,12 @@ pub fn ask() {
 /// Returns whether that was asked.
 pub fn is_asked() -> bool {
     ASKED.load(Ordering::Relaxed)
+}
+
+/// Waits on a thread that may block, and no longer than until it is asked to stop.
+pub fn pause(length: Duration) {
+    let end = Instant::now() + length;
+    while !is_asked() && Instant::now() < end {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }

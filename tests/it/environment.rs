@@ -167,6 +167,8 @@ fn the_project_itself_is_installed_as_it_was_submitted() {
 struct Index {
     server: std::process::Child,
     url: String,
+    /// While this file is there the index denies its release, as a server does that has not heard of it yet.
+    denies: PathBuf,
 }
 
 impl Index {
@@ -178,8 +180,20 @@ impl Index {
         std::fs::create_dir_all(&folder).expect("writable");
         std::fs::copy(wheel, folder.join(&file)).expect("writable");
         std::fs::write(folder.join("index.html"), format!("<a href='{file}'>{file}</a>")).expect("writable");
-        let program = "import functools, http.server\nhandler = functools.partial(http.server.SimpleHTTPRequestHandler, directory='.')\n\
-                       server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler)\nopen('port', 'w').write(str(server.server_port) + '\\n')\nserver.serve_forever()\n";
+        std::fs::write(folder.join("denied.html"), "<p>no release</p>").expect("writable");
+        let program = "import http.server, os\n\
+                       class Handler(http.server.SimpleHTTPRequestHandler):\n\
+                       \x20   def do_GET(self):\n\
+                       \x20       if self.path.endswith('/'):\n\
+                       \x20           del self.headers['If-Modified-Since']\n\
+                       \x20           self.path += 'denied.html' if os.path.exists('denies') else ''\n\
+                       \x20       super().do_GET()\n\
+                       \x20   def end_headers(self):\n\
+                       \x20       if not self.path.endswith('.whl'):\n\
+                       \x20           self.send_header('Cache-Control', 'no-cache')\n\
+                       \x20       super().end_headers()\n\
+                       server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), Handler)\n\
+                       open('port', 'w').write(str(server.server_port) + '\\n')\nserver.serve_forever()\n";
         let server = Command::new("python3")
             .args(["-c", program])
             .current_dir(&root)
@@ -191,7 +205,7 @@ impl Index {
             Ok(port) if port.ends_with('\n') => Ok(port.trim().to_owned()),
             seen => Err(format!("{seen:?}")),
         });
-        Self { server, url: format!("http://127.0.0.1:{port}/simple") }
+        Self { server, url: format!("http://127.0.0.1:{port}/simple"), denies: root.join("denies") }
     }
 }
 
@@ -213,6 +227,43 @@ fn packages_come_from_the_indexes_that_the_run_config_names() {
 }
 
 #[test]
+fn an_index_that_denies_what_it_offered_is_asked_again() {
+    let sandbox = Sandbox::new();
+    let wheel = wheel(&sandbox.home().with_file_name("built"), "alpha", "1.0", "alpha at last", &[]);
+    let index = Index::start(&sandbox, "index", &wheel);
+    let asked = sandbox.home().with_file_name("asked");
+    let (asks, denies) = (asked.display(), index.denies.display());
+    // It denies the release to the first two installations that ask it.
+    let before = format!(
+        "case \"$* \" in *' --offline '*) ;; 'pip install '*) echo >> '{asks}'; if [ $(wc -l < '{asks}') -le 2 ]; then touch '{denies}'; \
+         else rm -f '{denies}'; fi ;; esac"
+    );
+    let sandbox = wrapped(sandbox, &before, "");
+    let run = say(&sandbox, &["alpha"], &format!("{{pip_packages: [alpha], index_url: '{}'}}", index.url));
+    says(&run, "alpha says alpha at last\n");
+    assert_eq!(
+        run.stderr.matches("the package index denies what it offered a moment ago: asking it again ...").count(),
+        2,
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn an_installation_takes_from_the_cache_what_is_there_and_asks_nobody() {
+    let sandbox = Sandbox::new();
+    let wheel = wheel(&sandbox.home().with_file_name("built"), "alpha", "1.0", "alpha of the cache", &[]);
+    let index = Index::start(&sandbox, "index", &wheel);
+    let environment = format!("{{pip_packages: [alpha], index_url: '{}'}}", index.url);
+    says(&say(&sandbox, &["alpha"], &environment), "alpha says alpha of the cache\n");
+    sandbox.sendoff(&["env", "prune"]).expect(0);
+    std::fs::write(&index.denies, "").expect("writable");
+    let again = say(&sandbox, &["alpha"], &environment);
+    says(&again, "alpha says alpha of the cache\n");
+    assert!(again.stderr.contains("building the environment") && !again.stderr.contains("asking it again"), "{}", again.stderr);
+}
+
+#[test]
 fn debian_packages_are_refused_where_there_is_no_image() {
     let sandbox = sandbox();
     let run = say(&sandbox, &[], "{system_packages: [ffmpeg]}");
@@ -229,27 +280,30 @@ fn debian_packages_are_refused_where_there_is_no_image() {
     ");
 }
 
-/// A `uv` first on PATH that writes down when each call begins and ends, and holds an installation while the file `hold` is there.
-fn witnessed(sandbox: Sandbox) -> (Sandbox, PathBuf, PathBuf) {
+/// Puts a `uv` first on PATH that runs some shell before the real one, with its arguments, and some after.
+fn wrapped(sandbox: Sandbox, before: &str, after: &str) -> Sandbox {
     use std::os::unix::fs::PermissionsExt;
-    let folder = sandbox.home().with_file_name("witness");
+    let folder = sandbox.home().with_file_name("wrapped");
     std::fs::create_dir_all(&folder).expect("writable");
-    let (log, hold, program) = (folder.join("log"), folder.join("hold"), folder.join("uv"));
-    let real = shared().join("uv/bin/uv");
-    let script = format!(
-        "#!/bin/sh\necho \"begin $1 $2\" >> '{log}'\nif [ \"$1 $2\" = 'pip install' ]; then while [ -e '{hold}' ]; do sleep 0.02; done; fi\n\
-         '{real}' \"$@\"\ncode=$?\necho \"end $1 $2\" >> '{log}'\nexit $code\n",
-        log = log.display(),
-        hold = hold.display(),
-        real = real.display()
-    );
+    let (text, program, real) = (folder.join("uv.txt"), folder.join("uv"), shared().join("uv/bin/uv"));
+    std::fs::write(&text, format!("#!/bin/sh\n{before}\n'{}' \"$@\"\ncode=$?\n{after}\nexit $code\n", real.display())).expect("writable");
     // Made by a shell: a file that this process has open for writing cannot be executed by what another thread starts meanwhile.
-    std::fs::write(folder.join("uv.txt"), script).expect("writable");
-    let made = Command::new("cp").arg(folder.join("uv.txt")).arg(&program).status().expect("cp runs");
+    let made = Command::new("cp").arg(&text).arg(&program).status().expect("cp runs");
     assert!(made.success());
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("ours");
-    let sandbox = sandbox.env("PATH", &format!("{}:{}", folder.display(), path()));
-    (sandbox, log, hold)
+    sandbox.env("PATH", &format!("{}:{}", folder.display(), path()))
+}
+
+/// A `uv` that writes down when each call begins and ends, and holds an installation while the file `hold` is there.
+fn witnessed(sandbox: Sandbox) -> (Sandbox, PathBuf, PathBuf) {
+    let [log, hold] = ["log", "hold"].map(|name| sandbox.home().with_file_name(name));
+    let before = format!(
+        "echo \"begin $1 $2\" >> '{log}'\nif [ \"$1 $2\" = 'pip install' ]; then while [ -e '{hold}' ]; do sleep 0.02; done; fi",
+        log = log.display(),
+        hold = hold.display()
+    );
+    let after = format!("echo \"end $1 $2\" >> '{}'", log.display());
+    (wrapped(sandbox, &before, &after), log, hold)
 }
 
 fn count(log: &Path, line: &str) -> usize {
@@ -396,15 +450,19 @@ fn a_lock_is_kept_until_an_upgrade_is_asked_for_and_stored_with_the_job() {
     says(&sandbox.sendoff(&["submit", "--no-tracking", "--upgrade"]), "alpha two\n");
 }
 
-/// Returns PATH without the `uv` that the other tests share.
-fn path_without_uv() -> String {
-    let hidden = shared().join("uv/only").display().to_string();
-    path().split(':').filter(|folder| *folder != hidden).collect::<Vec<_>>().join(":")
+/// Returns a PATH without any `uv`, whatever this machine's own Python has: that of a venv that has nothing else.
+fn path_without_uv(sandbox: &Sandbox) -> String {
+    let venv = sandbox.home().with_file_name("bare");
+    let made = Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&venv).status().expect("python3 runs");
+    assert!(made.success());
+    format!("{}:/usr/bin:/bin", venv.join("bin").display())
 }
 
 #[test]
 fn uv_is_installed_from_the_index_when_there_is_none() {
-    let sandbox = Sandbox::new().env("PATH", &path_without_uv());
+    let sandbox = Sandbox::new();
+    let path = path_without_uv(&sandbox);
+    let sandbox = sandbox.env("PATH", &path);
     sandbox.file("run.yaml", "command: echo ok\n");
     let plan = sandbox.sendoff(&["plan", "--no-tracking"]).expect(0);
     assert!(plan.stdout.contains("environment  miss: not resolved yet; Python found at submission\n"), "{}", plan.stdout);
@@ -424,7 +482,8 @@ fn uv_is_found_as_a_module_of_python() {
     let program = folder.join("python3");
     std::fs::write(&program, format!("#!/bin/sh\nexec '{}' \"$@\"\n", shared().join("uv/bin/python").display())).expect("writable");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("ours");
-    let sandbox = sandbox.env("PATH", &format!("{}:{}", folder.display(), path_without_uv()));
+    let path = format!("{}:{}", folder.display(), path_without_uv(&sandbox));
+    let sandbox = sandbox.env("PATH", &path);
     sandbox.file("run.yaml", "command: echo ok\n");
     let run = sandbox.sendoff(&["submit", "--no-tracking"]).expect(0);
     assert!(!run.stderr.contains("installing uv"), "{}", run.stderr);
