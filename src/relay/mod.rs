@@ -17,7 +17,6 @@ mod answer;
 mod batch;
 mod call;
 mod create;
-mod cursor;
 mod deliver;
 mod doubt;
 mod error;

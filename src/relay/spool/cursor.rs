@@ -6,18 +6,18 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::Error;
-use super::record::Seq;
-use super::spool::private;
+use super::super::Error;
+use super::super::record::Seq;
+use super::segment::private;
 use crate::support::fs::Context;
 
 /// How far delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Cursor {
+pub(in crate::relay) struct Cursor {
     /// The server has everything up to here.
-    pub(super) delivered: Seq,
+    pub(in crate::relay) delivered: Seq,
     /// The server may have something of what comes after, up to here.
-    pub(super) in_doubt: Seq,
+    pub(in crate::relay) in_doubt: Seq,
 }
 
 /// The file.
