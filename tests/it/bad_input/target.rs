@@ -1,0 +1,105 @@
+//! What no target, or not this target, can do.
+
+use insta::assert_snapshot;
+
+use super::fixture;
+
+#[test]
+fn what_no_target_or_not_this_target_can_do_is_refused() {
+    assert_snapshot!(fixture("not-built-yet"), @r"
+    error: `retry` is not built yet
+     --> not-built-yet.yaml:2:8
+      |
+    2 | retry: {max_attempts: 3, on: [preempted]}
+      |        ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ no target honours it today
+      |
+      = help: remove `retry`
+
+    error: more than one node is not built yet
+     --> not-built-yet.yaml:3:20
+      |
+    3 | resources: {nodes: 2, shared_memory: 1GiB}
+      |                    ^ no target honours it today
+      |
+      = help: remove `nodes`
+
+    error: `resources.shared_memory` is not built yet
+     --> not-built-yet.yaml:3:38
+      |
+    3 | resources: {nodes: 2, shared_memory: 1GiB}
+      |                                      ^^^^ no target honours it today
+      |
+      = help: remove it
+
+    error: this is not a tracker that jobs can use
+     --> not-built-yet.yaml:4:17
+      |
+    4 | tracking: {uri: databricks}
+      |                 ^^^^^^^^^^ this kind of tracker is not built yet
+
+    error: found 4 problems in `not-built-yet.yaml`
+    ");
+    assert_snapshot!(fixture("containers-on-this-machine"), @r"
+    error: `environment.image` needs a target with containers
+     --> containers-on-this-machine.yaml:2:22
+      |
+    2 | environment: {image: pytorch, system_packages: [ffmpeg]}
+      |                      ^^^^^^^ the target here is this machine
+      |
+      = help: remove it, or choose another target
+
+    error: `environment.system_packages` needs a target with containers
+     --> containers-on-this-machine.yaml:2:48
+      |
+    2 | environment: {image: pytorch, system_packages: [ffmpeg]}
+      |                                                ^^^^^^^^ the target here is this machine
+      |
+      = help: remove it, or choose another target
+
+    error: found 2 problems in `containers-on-this-machine.yaml`
+    ");
+    assert_snapshot!(fixture("target-unknown"), @r"
+    error: there is no compute target `locla`
+     --> target-unknown.yaml:2:17
+      |
+    2 | compute_target: locla
+      |                 ^^^^^ no target of this name
+      |
+      = help: did you mean `local`?
+
+    error: found 1 problem in `target-unknown.yaml`
+    ");
+    assert_snapshot!(fixture("target-not-built-yet"), @r"
+    error: the compute target `docker` is of the kind `docker`, which is not built yet
+    hint: `--target local` runs it on this machine
+    ");
+    assert_snapshot!(fixture("target-of-no-kind"), @r"
+    error: `compute_target` has no `type`
+     --> target-of-no-kind.yaml:2:17
+      |
+    2 | compute_target: {host: gpu1}
+      |                 ^^^^^^^^^^^^ a compute target needs one
+      |
+      = help: write `type: local`
+
+    error: found 1 problem in `target-of-no-kind.yaml`
+    ");
+    let said = fixture("too-many-cpus");
+    let start = said.find("it has ").expect("it says how many");
+    let end = said[start..].find('\n').map_or(said.len(), |length| start + length);
+    assert_snapshot!(said.replace(&said[start..end], "it has [N] CPUs"), @r"
+    error: the compute target `local` cannot honour `resources.cpus`: it has [N] CPUs
+    hint: remove `resources.cpus`, or choose another target
+    ");
+    assert_snapshot!(fixture("azure-job"), @r"
+    error: this is an Azure ML job file
+     --> azure-job.yaml:1:10
+      |
+    1 | $schema: https://azuremlschemas.azureedge.net/latest/commandJob.schema.json
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^ reading it is not built yet
+      |
+      = help: write it as a run config: `sendoff init` makes one
+
+    error: found 1 problem in `azure-job.yaml`
+    ");
+}
