@@ -1,0 +1,78 @@
+//! Values that `--set` changes.
+
+use insta::assert_snapshot;
+
+use super::{explained, refused};
+use crate::support::Sandbox;
+
+#[test]
+fn set_reaches_nested_values_lists_and_whole_mappings() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: x\narguments: [a, b]\ntags: {one: 1, two: 2}\n");
+    let set =
+        ["--set", "arguments.1=c", "--set", "arguments.2=d", "--set", "tags.one=9", "--set", "environment.pip_packages=[numpy, pandas]"];
+    for (key, value) in [
+        ("arguments[0]", "a"),
+        ("arguments[1]", "c"),
+        ("arguments[2]", "d"),
+        ("tags.one", "9"),
+        ("tags.two", "2"),
+        ("environment.pip_packages[1]", "pandas"),
+    ] {
+        assert_eq!(explained(&sandbox, &set, key).0, value, "{key}");
+    }
+    assert_eq!(explained(&sandbox, &["--set", "tags={three: 3}"], "tags.three").0, "3");
+    assert_eq!(explained(&sandbox, &["--set", "tags="], "tags").0, "none");
+    assert_snapshot!(
+        refused(&sandbox, &["--set", "arguments.7=x", "--set", "command.x=1", "--set", "resources.cpus=[1, two", "--set", "tags: 1", "--set", "inputs={a: {type: file}}"]),
+        @r"
+    error: `arguments.7` cannot be set
+     --> --set:1:1
+      |
+    1 | arguments.7=x
+      | ^^^^^^^^^^^ there is no place for `7`
+      |
+      = help: a mapping takes keys, and a list takes the numbers of its entries
+
+    error: `command.x` cannot be set
+     --> --set:1:1
+      |
+    1 | command.x=1
+      | ^^^^^^^^^ there is no place for `x`
+      |
+      = help: a mapping takes keys, and a list takes the numbers of its entries
+
+    error: `--set` takes `key.path=value`
+     --> --set:1:1
+      |
+    1 | tags: 1
+      | ^^^^^^^ no key and `=` here
+      |
+      = help: like `--set resources.cpus=4`
+
+    error: `inputs.a` has no `path`
+     --> --set:1:12
+      |
+    1 | inputs={a: {type: file}}
+      |            ^^^^^^^^^^^^ a file or folder needs both
+      |
+      = help: write `a: {type: uri_file, path: data.csv}`
+
+    error: this is not YAML
+     --> --set:1:16
+      |
+    1 | resources.cpus=[1, two
+      |                ^ unclosed bracket '['
+
+    error: `inputs.a.type` cannot be read
+     --> --set:1:19
+      |
+    1 | inputs={a: {type: file}}
+      |                   ^^^^ expected `uri_file` or `uri_folder`
+      |
+      = help: write it like `type: uri_folder`
+
+    error: found 6 problems in `--set`
+    "
+    );
+}
