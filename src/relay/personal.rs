@@ -24,11 +24,10 @@ use sha2::{Digest, Sha256};
 use super::{Error, Keeper, Limits, Pending, Task, used};
 use crate::auth::Credentials;
 use crate::job::remains;
-use crate::support::clock;
-use crate::support::fs;
 use crate::support::lock::{self, Lock};
 use crate::support::platform::{self, Signal};
 use crate::support::secret::Secret;
+use crate::support::{clock, fs, process};
 
 /// After this time without a request it ends.
 const IDLE: Duration = Duration::from_hours(12);
@@ -52,9 +51,8 @@ pub struct Upstream {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Running {
     /// The daemon that keeps it.
-    pub pid: i32,
-    started_ticks: u64,
-    boot: String,
+    #[serde(flatten)]
+    pub process: process::Identity,
     /// Its port on the loopback interface, kept for the next one.
     pub port: u16,
     /// What clients present to it, kept for the next one.
@@ -71,10 +69,6 @@ impl Running {
     /// Returns its address.
     pub fn uri(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.boot == platform::boot_id() && platform::start_time(self.pid) == Some(self.started_ticks)
     }
 
     /// Returns whether it does what is wanted. Who has no credentials at hand takes it with those it has.
@@ -143,7 +137,7 @@ impl Personal {
 
     /// Returns it if it runs.
     pub fn running(&self) -> Option<Running> {
-        self.last().filter(Running::is_alive)
+        self.last().filter(|running| running.process.is_alive())
     }
 
     /// Returns it if it runs and serves these.
@@ -167,7 +161,7 @@ impl Personal {
         }
         if let Some(running) = self.running() {
             // What it has not delivered is in its files.
-            platform::signal_process(running.pid, Signal::Kill);
+            platform::signal_process(running.process.pid, Signal::Kill);
             self.wait_for_the_end(&running, Duration::from_secs(10))?;
         }
         fs::create_private_dir_all(&self.folder)?;
@@ -219,7 +213,7 @@ impl Personal {
         }
         let _lock = Lock::exclusive(&self.lock())?;
         let Some(running) = self.running() else { return Ok(None) };
-        platform::signal_process(running.pid, Signal::Term);
+        platform::signal_process(running.process.pid, Signal::Term);
         self.wait_for_the_end(&running, Limits::default().drain + Duration::from_secs(30))?;
         Ok(Some(self.pending()))
     }
@@ -228,9 +222,9 @@ impl Personal {
     fn wait_for_the_end(&self, running: &Running, limit: Duration) -> Result<(), Error> {
         let begun = Instant::now();
         // The relay ends with the daemon, and holds its spool until then.
-        while running.is_alive() || lock::is_held(&self.folder.join("lock"))? {
+        while running.process.is_alive() || lock::is_held(&self.folder.join("lock"))? {
             if begun.elapsed() > limit {
-                platform::signal_process(running.pid, Signal::Kill);
+                platform::signal_process(running.process.pid, Signal::Kill);
             }
             if begun.elapsed() > limit + Duration::from_secs(10) {
                 return Err(Error::InUse(self.folder.display().to_string()));
@@ -283,11 +277,8 @@ pub fn keep(has_server: impl Fn() -> bool) -> Result<(), Error> {
     };
     let program = std::env::current_exe().map_err(Error::Start)?;
     let keeper = Keeper::on(program, listener, task)?;
-    let pid = platform::own_pid();
     let running = Running {
-        pid,
-        started_ticks: platform::start_time(pid).unwrap_or(0),
-        boot: platform::boot_id(),
+        process: process::Identity::of(platform::own_pid()),
         port,
         token: order.token,
         upstream: order.upstream,
@@ -337,9 +328,7 @@ mod tests {
         let upstream = Upstream { uri: "http://t".into(), managed: false };
         let own = Secret::new("own");
         let running = Running {
-            pid: 1,
-            started_ticks: 0,
-            boot: String::new(),
+            process: process::Identity::of(platform::own_pid()),
             port: 1,
             identity: identity(&own, &token("a")),
             token: own,

@@ -13,6 +13,7 @@ pub mod http;
 pub mod lock;
 pub mod memory;
 pub mod platform;
+pub mod process;
 pub mod secret;
 pub mod shell;
 pub mod stop;

@@ -20,7 +20,7 @@ use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
 use crate::support::platform::{self, Signal};
 use crate::support::uv::Uv;
-use crate::support::{clock, command};
+use crate::support::{clock, command, process};
 
 /// The name of the file that tells of a server which does not answer yet.
 const STARTING: &str = "starting.json";
@@ -32,10 +32,8 @@ pub const VERSION: &str = "3.17.2";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// The leader of its process group and session.
-    pub pid: i32,
-    /// When that process started, in ticks since boot.
-    started_ticks: u64,
-    boot: String,
+    #[serde(flatten)]
+    pub process: process::Identity,
     /// Its port on the loopback interface, kept over restarts.
     pub port: u16,
     /// Its MLflow's version.
@@ -48,10 +46,6 @@ impl Server {
     /// Returns its address.
     pub fn uri(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    fn is_alive(&self) -> bool {
-        self.boot == platform::boot_id() && platform::start_time(self.pid) == Some(self.started_ticks)
     }
 }
 
@@ -93,7 +87,7 @@ impl Managed {
 
     /// Returns the server if it runs.
     pub fn running(&self) -> Option<Server> {
-        self.state().filter(Server::is_alive)
+        self.state().filter(|server| server.process.is_alive())
     }
 
     /// Returns whether the server's packages are installed.
@@ -137,8 +131,8 @@ impl Managed {
             if client.preflight().await.is_ok() {
                 break;
             }
-            if !server.is_alive() || Instant::now() > deadline {
-                end(server.pid, Duration::from_secs(5));
+            if !server.process.is_alive() || Instant::now() > deadline {
+                end(server.process.pid, Duration::from_secs(5));
                 fs::remove_file(self.folder.join(STARTING))?;
                 return Err(Error::Start { tail: self.tail() });
             }
@@ -155,7 +149,7 @@ impl Managed {
     /// Returns a server that was started and is not known to answer yet.
     fn starting(&self) -> Option<Server> {
         let bytes = std::fs::read(self.folder.join(STARTING)).ok()?;
-        serde_json::from_slice::<Server>(&bytes).ok().filter(Server::is_alive)
+        serde_json::from_slice::<Server>(&bytes).ok().filter(|server| server.process.is_alive())
     }
 
     fn tail(&self) -> String {
@@ -246,11 +240,8 @@ impl Managed {
             }
         };
         let child = detached.spawn().context("start", self.program())?;
-        let pid = i32::try_from(child.id()).unwrap_or(0);
         let server = Server {
-            pid,
-            started_ticks: platform::start_time(pid).unwrap_or(0),
-            boot: platform::boot_id(),
+            process: process::Identity::of(i32::try_from(child.id()).unwrap_or(0)),
             port,
             version: VERSION.to_owned(),
             started_at: clock::now(),
@@ -267,7 +258,7 @@ impl Managed {
     pub fn stop(&self) -> Result<bool, Error> {
         let _lock = Lock::exclusive(&self.folder.join("start.lock"))?;
         let Some(server) = self.running().or_else(|| self.starting()) else { return Ok(false) };
-        end(server.pid, Duration::from_secs(10));
+        end(server.process.pid, Duration::from_secs(10));
         Ok(true)
     }
 }

@@ -171,7 +171,7 @@ impl Drop for Sandbox {
             .iter()
             .filter_map(sendoff::relay::personal::Personal::running)
         {
-            sendoff::support::platform::signal_process(relay.pid, sendoff::support::platform::Signal::Kill);
+            sendoff::support::platform::signal_process(relay.process.pid, sendoff::support::platform::Signal::Kill);
         }
         if self.home().join("data/tracking/server.json").exists() {
             let _ = self.command(&["tracking", "stop"]).output();

@@ -176,7 +176,7 @@ fn relays(world: &World) -> Vec<Relay> {
         let relay = Relay {
             tracker: last.upstream.uri.clone(),
             uri: runs.then(|| last.uri()),
-            pid: runs.then_some(last.pid),
+            pid: runs.then_some(last.process.pid),
             waiting: pending.records,
             refused: pending.refused,
         };
@@ -190,7 +190,7 @@ fn show(managed: &Managed, server: Option<&Server>, world: &World, printer: &Pri
         running: server.is_some(),
         installed: managed.is_installed(),
         uri: server.map(Server::uri),
-        pid: server.map(|server| server.pid),
+        pid: server.map(|server| server.process.pid),
         mlflow_version: server.map(|server| server.version.clone()),
         database: managed.database().display().to_string(),
         database_bytes: std::fs::metadata(managed.database()).map_or(0, |metadata| metadata.len()),

@@ -133,7 +133,8 @@ fn show(running: &Running, reused: bool, personal: &Personal, world: &World, pri
     // The client would print the relay's address, where no browser gets.
     variables.insert("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT".to_owned(), "true".to_owned());
     if printer.is_json() {
-        let environment = Environment { tracker: running.upstream.uri.clone(), relay: running.uri(), pid: running.pid, reused, variables };
+        let environment =
+            Environment { tracker: running.upstream.uri.clone(), relay: running.uri(), pid: running.process.pid, reused, variables };
         printer.json(&json::report("tracking-env", environment));
         return;
     }
