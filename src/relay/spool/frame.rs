@@ -13,9 +13,33 @@ pub(super) fn encode(record: &Record, into: &mut Vec<u8>) {
     into[start + 4..start + 8].copy_from_slice(&checksum.to_le_bytes());
 }
 
+/// What stands between two offsets of a spool file.
+#[derive(Debug, PartialEq)]
+pub(super) struct Framed {
+    /// The record; `None` where the bytes are not what was written.
+    pub(super) record: Option<Box<Record>>,
+    /// Where it begins.
+    pub(super) start: usize,
+    /// Where the next frame starts.
+    pub(super) end: usize,
+}
+
+/// Reads frame after frame from the beginning, up to the end or to what was cut off while it was written.
+pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = Framed> {
+    let mut start = 0;
+    std::iter::from_fn(move || {
+        let (record, end) = match decode(bytes, start) {
+            Frame::Record(record, end) => (Some(record), end),
+            Frame::Damaged(end) => (None, end),
+            Frame::End => return None,
+        };
+        Some(Framed { record, start: std::mem::replace(&mut start, end), end })
+    })
+}
+
 /// What stands at an offset of a spool file.
 #[derive(Debug, PartialEq)]
-pub(super) enum Frame {
+enum Frame {
     /// A record, and the offset of the next.
     Record(Box<Record>, usize),
     /// Bytes that are not what was written, and where the next frame starts.
@@ -25,7 +49,7 @@ pub(super) enum Frame {
 }
 
 /// Reads the frame at an offset. Where it cannot be read and a whole one stands further on, what lies between is damaged; else it is the end.
-pub(super) fn decode(bytes: &[u8], at: usize) -> Frame {
+fn decode(bytes: &[u8], at: usize) -> Frame {
     match whole(bytes, at) {
         Some((record, next)) => Frame::Record(record, next),
         None => next_whole(bytes, at).map_or(Frame::End, Frame::Damaged),

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::super::Error;
 use super::super::record::{Entry, Record};
 use super::cursor::CursorFile;
-use super::frame::{Frame, decode};
+use super::frame::frames;
 use super::pending::weight;
 use super::{Pending, Spool, segment};
 use crate::support::fs::{self, Context};
@@ -26,34 +26,29 @@ impl Spool {
         for (index, (first, size)) in segments.iter_mut().enumerate() {
             let path = segment::path(folder, *first);
             let bytes = fs::read(&path)?;
-            let mut at = 0;
-            loop {
-                match decode(&bytes, at) {
-                    Frame::Record(record, end) => {
-                        if record.seq > cursor.delivered {
-                            head.get_or_insert((*first, at as u64));
-                            if record.entry.is_pending() {
-                                if let Entry::Upload(upload) = &record.entry {
-                                    blobs.insert(upload.blob.clone());
-                                }
-                                pending.records += 1;
-                                pending.bytes += weight(&record, end - at);
-                                last_pending = record.seq;
-                            }
+            let mut whole = 0;
+            for framed in frames(&bytes) {
+                whole = framed.end;
+                let Some(record) = framed.record else {
+                    pending.damaged += 1;
+                    continue;
+                };
+                if record.seq > cursor.delivered {
+                    head.get_or_insert((*first, framed.start as u64));
+                    if record.entry.is_pending() {
+                        if let Entry::Upload(upload) = &record.entry {
+                            blobs.insert(upload.blob.clone());
                         }
-                        next = record.seq + 1;
-                        visit(&record);
-                        at = end;
+                        pending.records += 1;
+                        pending.bytes += weight(&record, framed.end - framed.start);
+                        last_pending = record.seq;
                     }
-                    Frame::Damaged(end) => {
-                        pending.damaged += 1;
-                        at = end;
-                    }
-                    Frame::End => break,
                 }
+                next = record.seq + 1;
+                visit(&record);
             }
             if index == last {
-                *size = at as u64;
+                *size = whole as u64;
             }
         }
         // A number is never used twice, whatever the disk has lost.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::super::record::{Entry, Record};
-use super::frame::{Frame, decode};
+use super::frame::frames;
 use super::{cursor, segment};
 
 /// What waits.
@@ -29,21 +29,14 @@ pub fn pending(folder: &Path) -> Option<Pending> {
             continue;
         }
         let bytes = std::fs::read(segment::path(folder, *first)).ok()?;
-        let mut at = 0;
-        loop {
-            match decode(&bytes, at) {
-                Frame::Record(record, end) => {
-                    if record.seq > cursor.delivered && record.entry.is_pending() {
-                        pending.records += 1;
-                        pending.bytes += weight(&record, end - at);
-                    }
-                    at = end;
+        for framed in frames(&bytes) {
+            match framed.record {
+                Some(record) if record.seq > cursor.delivered && record.entry.is_pending() => {
+                    pending.records += 1;
+                    pending.bytes += weight(&record, framed.end - framed.start);
                 }
-                Frame::Damaged(end) => {
-                    pending.damaged += 1;
-                    at = end;
-                }
-                Frame::End => break,
+                Some(_) => {}
+                None => pending.damaged += 1,
             }
         }
     }

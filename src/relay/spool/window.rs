@@ -5,12 +5,15 @@ use std::os::unix::fs::FileExt;
 
 use super::super::Error;
 use super::super::record::{Entry, Record, Seq};
-use super::frame::{Frame, decode};
+use super::frame::frames;
 use super::{Spool, segment};
 use crate::support::fs::{self, Context};
 
 /// Bytes of records that are taken at a time.
 const WINDOW: usize = 1 << 20;
+
+/// Bytes of a file that are read at a time.
+const PIECE: usize = 1 << 20;
 
 impl Spool {
     /// Returns the next records that have to be delivered, in order: at most `count` and about a mebibyte, and none after an upload.
@@ -22,28 +25,16 @@ impl Spool {
             let path = segment::path(&self.folder, *first);
             let file = File::open(&path).context("read", &path)?;
             while at < *size {
-                // A piece at a time: the file may be large and the memory is meant to stay small.
-                let want = usize::try_from((*size - at).min(1 << 20)).unwrap_or(1 << 20);
-                let mut piece = vec![0; want];
-                file.read_exact_at(&mut piece, at).context("read", &path)?;
+                let piece = piece(&file, at, *size).context("read", &path)?;
                 let mut here = 0;
-                loop {
-                    match decode(&piece, here) {
-                        Frame::Record(record, end) => {
-                            let length = end - here;
-                            here = end;
-                            if record.seq <= self.cursor.delivered || !record.entry.is_pending() {
-                                continue;
-                            }
-                            let is_upload = matches!(record.entry, Entry::Upload(_));
-                            records.push(*record);
-                            bytes += length;
-                            if is_upload || records.len() >= count || bytes > WINDOW {
-                                return Ok(records);
-                            }
-                        }
-                        Frame::Damaged(end) => here = end,
-                        Frame::End => break,
+                for framed in frames(&piece) {
+                    here = framed.end;
+                    let Some(record) = framed.record.filter(|record| self.is_due(record)) else { continue };
+                    let is_upload = matches!(record.entry, Entry::Upload(_));
+                    records.push(*record);
+                    bytes += framed.end - framed.start;
+                    if is_upload || records.len() >= count || bytes > WINDOW {
+                        return Ok(records);
                     }
                 }
                 if here == 0 {
@@ -54,10 +45,7 @@ impl Spool {
                     if file.read_exact_at(&mut piece, at).is_err() {
                         break;
                     }
-                    if let Frame::Record(record, _) = decode(&piece, 0)
-                        && record.seq > self.cursor.delivered
-                        && record.entry.is_pending()
-                    {
+                    if let Some(record) = frames(&piece).next().and_then(|framed| framed.record).filter(|record| self.is_due(record)) {
                         records.push(*record);
                         return Ok(records);
                     }
@@ -69,23 +57,19 @@ impl Spool {
         Ok(records)
     }
 
+    fn is_due(&self, record: &Record) -> bool {
+        record.seq > self.cursor.delivered && record.entry.is_pending()
+    }
+
     /// Shows the records before a number that are still kept, oldest first.
     pub(in crate::relay) fn before(&self, seq: Seq, mut visit: impl FnMut(&Record)) -> Result<(), Error> {
         for (first, _) in self.segments.iter().filter(|(first, _)| *first < seq) {
             let bytes = fs::read(segment::path(&self.folder, *first))?;
-            let mut at = 0;
-            loop {
-                match decode(&bytes, at) {
-                    Frame::Record(record, end) => {
-                        if record.seq >= seq {
-                            return Ok(());
-                        }
-                        visit(&record);
-                        at = end;
-                    }
-                    Frame::Damaged(end) => at = end,
-                    Frame::End => break,
+            for record in frames(&bytes).filter_map(|framed| framed.record) {
+                if record.seq >= seq {
+                    return Ok(());
                 }
+                visit(&record);
             }
         }
         Ok(())
@@ -104,21 +88,12 @@ impl Spool {
             let size = self.segments.iter().find(|(first, _)| *first == holder).map_or(0, |(_, size)| *size);
             let mut at = from;
             while at < size {
-                let want = usize::try_from((size - at).min(1 << 20)).unwrap_or(1 << 20);
-                let mut piece = vec![0; want];
-                file.read_exact_at(&mut piece, at)?;
                 let mut here = 0;
-                loop {
-                    match decode(&piece, here) {
-                        Frame::Record(record, end) => {
-                            if record.seq > seq {
-                                return Ok(at + here as u64);
-                            }
-                            here = end;
-                        }
-                        Frame::Damaged(end) => here = end,
-                        Frame::End => break,
+                for framed in frames(&piece(&file, at, size)?) {
+                    if framed.record.is_some_and(|record| record.seq > seq) {
+                        return Ok(at + framed.start as u64);
                     }
+                    here = framed.end;
                 }
                 if here == 0 {
                     return Ok(at);
@@ -129,6 +104,13 @@ impl Spool {
         };
         (holder, skip().unwrap_or(from))
     }
+}
+
+/// Reads the piece at an offset of a file of this size.
+fn piece(file: &File, at: u64, size: u64) -> std::io::Result<Vec<u8>> {
+    let mut piece = vec![0; usize::try_from(size - at).unwrap_or(PIECE).min(PIECE)];
+    file.read_exact_at(&mut piece, at)?;
+    Ok(piece)
 }
 
 #[cfg(test)]
