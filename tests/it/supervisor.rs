@@ -195,6 +195,9 @@ fn a_supervisor_that_is_a_zombie_is_dead() {
     // Started by hand, and not reaped before the end: its parent is as late as the first process of some containers.
     let mut supervisor = sandbox.command(&["supervise", &folder]);
     let mut supervisor = supervisor.env("SENDOFF_FAULT", "supervisor.running").stderr(Stdio::null()).spawn().expect("it starts");
+    // Whoever asked before it has claimed the job would give the job up.
+    let claim = sandbox.attempt("the-job", "claim");
+    wait_until(|| if claim.exists() { Ok(()) } else { Err("there is no claim".to_owned()) });
     wait_until(|| {
         let status = sandbox.sendoff(&["status", "the-job", "--output", "json"]).expect(0).json();
         if status["state"] == "lost" { Ok(()) } else { Err(status.to_string()) }
