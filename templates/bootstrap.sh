@@ -2,7 +2,11 @@
 # sendoff job {{ id }}, attempt {{ attempt }}: the bootstrap around the user's command.
 #
 # Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
-# All output is in $attempt/log. What is written down for whoever reads it later, in $attempt:
+{% if in_container %}
+# All output is the container's. What is written down for whoever reads it later, in $state:
+{% else %}
+# All output is in $attempt/log. What is written down for whoever reads it later, in $state:
+{% endif %}
 #   step         the step that was come to
 #   failed-step  the step that failed, unless it was the command
 #   started      there once the command has started
@@ -10,35 +14,48 @@
 set -u
 
 attempt={{ folder | sh }}
+state={{ state | sh }}
 python={{ python | sh }}
 
 step() { # NAME TEXT
-    printf '%s\n' "$1" >"$attempt/step"
+    printf '%s\n' "$1" >"$state/step"
     printf '[sendoff] %s: %s\n' "$1" "$2"
 }
 fail() { # NAME CODE
-    printf '%s\n' "$1" >"$attempt/failed-step"
+    printf '%s\n' "$1" >"$state/failed-step"
     printf '[sendoff] job {{ id }} ended in its step %s (status %s)\n' "$1" "$2"
     exit "$2"
 }
 
+{% if in_container %}
+# Secrets come over stdin; they are in no file, and not in what the engine keeps of the container.
+secrets=$(cat)
+exec </dev/null
+unset TINI_KILL_PROCESS_GROUP
+{% else %}
 # The pipe on stdin ends when the supervisor dies: then nothing of this job may stay.
 exec 3<&0 </dev/null
 (trap '' TERM INT HUP; IFS= read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
 watch=$!
 exec 3<&-
+{% endif %}
 # TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
 trap : TERM INT HUP
 
 {% for name, value in variables %}
 export {{ name }}={{ value | sh }}
 {% endfor %}
+{% if in_container %}
+eval "$secrets"
+unset secrets
+{% else %}
 # Secrets come in a file of their own, which is gone before anything of the job runs.
 if [ -f "$attempt/secrets" ]; then
     # shellcheck disable=SC1091
     . "$attempt/secrets"
     rm -f "$attempt/secrets"
 fi
+{% endif %}
 
 step unpack "snapshot {{ snapshot[:12] }}"
 mkdir -p "$attempt/work" "$attempt/collected" || fail unpack 1
@@ -68,9 +85,11 @@ code=$?
 
 step command {{ shown | sh }}
 # Not with `:`, whose failed redirection would end the shell.
-true >"$attempt/started"
+true >"$state/started"
 {{ command }}
 code=$?
-printf '%s\n' "$code" >"$attempt/code"
+printf '%s\n' "$code" >"$state/code"
+{% if not in_container %}
 kill -KILL "$watch" 2>/dev/null
+{% endif %}
 exit "$code"

@@ -15,7 +15,8 @@ use crate::relay::{self, Finish, Keeper, Left};
 use crate::support::causes;
 use crate::support::secret::Secret;
 use crate::target;
-use crate::target::local::{self, Closing};
+use crate::target::local::Process;
+use crate::target::supervised::{self, Closing, Vicinity};
 use crate::tracking::{self, Client, Connection, Relaying, Status};
 
 /// What travels to the supervisor in a launch's `closing`.
@@ -44,13 +45,16 @@ struct Tracker {
 
 /// Runs the supervisor of an attempt in this process, to the job's end.
 pub fn supervise(folder: &Path) -> Result<(), target::Error> {
-    local::supervise(folder, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()), relay: Mutex::new(None) }))
+    supervised::supervise(folder, &Process, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()), relay: Mutex::new(None) }))
 }
 
 impl Closing for Tracker {
-    fn before(&self, spec: &JobSpec, closing: &Secret) -> Result<BTreeMap<String, Secret>, String> {
+    fn before(&self, spec: &JobSpec, closing: &Secret, vicinity: Vicinity) -> Result<BTreeMap<String, Secret>, String> {
         let Some(task) = read(closing) else { return Ok(BTreeMap::new()) };
-        let placement = relay::Placement::Beside;
+        let placement = match vicinity {
+            Vicinity::Beside => relay::Placement::Beside,
+            Vicinity::Gateway(address) => relay::Placement::Gateway(address),
+        };
         let tracker = relay::tracker_of(&task.connection.uri);
         let (address, uri) = match relay::route(&task.connection.uri, tracker, &placement) {
             relay::Route::Relay { listen, upstream } => (listen, upstream),

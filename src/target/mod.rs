@@ -6,6 +6,7 @@
 pub mod config;
 mod error;
 pub mod local;
+pub mod supervised;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

@@ -5,7 +5,6 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::outcome::{Exit, Stop};
 use crate::job::attempt::Attempt;
 use crate::job::{JobSpec, remains};
 use crate::support::fs;
@@ -13,6 +12,7 @@ use crate::support::platform::{self, MemoryGroup, Signal};
 use crate::support::secret::Secret;
 use crate::support::shell;
 use crate::target::Error;
+use crate::target::supervised::{Exit, Stop};
 
 /// What a job sees of its supervisor's own environment; everything else is in the bootstrap.
 const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES"];

@@ -1,108 +1,46 @@
-//! This machine: a supervisor of ours per job, detached from the terminal, and the bootstrap as its child.
+//! This machine: the bootstrap as the child of its supervisor, detached from the terminal.
 
-mod bootstrap;
 mod child;
-mod outcome;
-mod outputs;
-mod queue;
+mod run;
 mod shim;
-mod supervise;
-mod turn;
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::supervised::{self, Attempts, Folders};
 use super::{Capabilities, Error, JobRef, Presence, Target};
-use crate::auth;
-use crate::job::attempt::{Attempt, Finding};
-use crate::job::{Ending, JobSpec, JobState, Launch, Outcome, remains};
-use crate::support::fs::{self, Context};
-use crate::support::{clock, fault, platform};
+use crate::job::{JobSpec, JobState, Launch};
+use crate::support::platform;
 
+pub use run::Process;
 pub use shim::{Shim, enter};
-pub use supervise::{Closing, supervise};
-
-/// How long a supervisor may take to claim its attempt. On a machine that is that slow nothing else works either.
-const CLAIM_LIMIT: Duration = Duration::from_secs(30);
 
 /// The local target.
 #[derive(Debug, Clone)]
 pub struct Local {
-    data: PathBuf,
+    attempts: Attempts,
 }
 
 impl Local {
     /// Names the target whose jobs live below a data folder.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned() }
-    }
-
-    fn attempt(&self, job: &JobRef) -> Attempt {
-        Attempt::new(&self.data, &job.id, job.attempt)
+        Self { attempts: Attempts::new(data) }
     }
 
     fn presence(&self, job: &JobRef) -> Result<Presence, Error> {
-        let attempt = self.attempt(job);
-        Ok(match attempt.find()? {
-            Finding::Alive(state) => Presence::Present(state),
-            Finding::Ended(outcome) => Presence::Present(JobState::from_outcome(outcome)),
-            Finding::Tombstoned => Presence::Absent,
-            Finding::Unclaimed => {
-                if attempt.bury()? {
-                    Presence::Absent
-                } else {
-                    // A supervisor was faster than the tombstone.
-                    return self.presence(job);
-                }
-            }
-            Finding::Abandoned { claim, damaged } => {
-                if !attempt.end_remains(claim.as_ref()) {
-                    return Ok(Presence::Present(JobState::Unknown { word: "unsupervised".to_owned() }));
-                }
-                let detail = match damaged {
-                    None => "its supervisor died; nothing of it is left running".to_owned(),
-                    Some(name) => {
-                        let path = attempt.path(name);
-                        // What is left of it may tell a person more than it tells us.
-                        let aside = attempt.path(&format!("{name}.damaged"));
-                        std::fs::copy(&path, &aside).context("copy", &path)?;
-                        format!(
-                            "its record `{}` cannot be read, so how it ended is not known (its log may tell); nothing of it is left running",
-                            path.display()
-                        )
-                    }
-                };
-                let outcome =
-                    Outcome { ending: Ending::Lost, exit_code: None, started_at: None, ended_at: clock::now(), detail: Some(detail) };
-                attempt.write_outcome(&outcome)?;
-                Presence::Present(JobState::Lost(outcome))
-            }
-        })
+        let attempt = self.attempts.of(job);
+        match supervised::presence(&attempt)? {
+            Ok(presence) => Ok(presence),
+            Err(orphan) if attempt.end_remains(orphan.claim.as_ref()) => orphan.lose(&attempt),
+            Err(_) => Ok(Presence::Present(JobState::Unknown { word: "unsupervised".to_owned() })),
+        }
     }
 
-    /// Waits until a supervisor that was started has claimed its attempt.
-    async fn claimed(attempt: &Attempt, spec: &JobSpec, child: &mut Child) -> Result<(), Error> {
-        let id = || spec.id.to_string();
-        let deadline = Instant::now() + CLAIM_LIMIT;
-        let mut pause = Duration::from_micros(500);
-        loop {
-            match attempt.find()? {
-                Finding::Unclaimed => {}
-                Finding::Tombstoned => return Err(Error::GivenUp { id: id() }),
-                Finding::Alive(_) | Finding::Ended(_) | Finding::Abandoned { .. } => return Ok(()),
-            }
-            let ended = child.try_wait().map_err(|source| Error::Start { id: id(), source })?.is_some();
-            if (ended || Instant::now() > deadline) && attempt.bury()? {
-                let said = std::fs::read_to_string(attempt.path("supervisor.log")).unwrap_or_default();
-                return Err(Error::Stillborn { id: id(), said: said.trim().to_owned() });
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(10));
-        }
+    fn bootstrap(&self, spec: &JobSpec) -> Result<String, Error> {
+        let folder = self.attempts.of_spec(spec).folder().display().to_string();
+        supervised::render(spec, &Folders { state: folder.clone(), folder, in_container: false })
     }
 }
 
@@ -120,66 +58,15 @@ impl Target for Local {
     }
 
     fn render(&self, spec: &JobSpec) -> Result<String, Error> {
-        bootstrap::render(spec, &Attempt::new(&self.data, &spec.id, spec.attempt))
+        self.bootstrap(spec)
     }
 
     async fn prepare(&self, spec: &JobSpec) -> Result<(), Error> {
-        let attempt = Attempt::new(&self.data, &spec.id, spec.attempt);
-        fs::create_private_dir_all(attempt.folder())?;
-        fs::write_atomic(attempt.path("bootstrap.sh"), bootstrap::render(spec, &attempt)?.as_bytes())?;
-        for (name, text) in bootstrap::PROGRAMS {
-            std::fs::write(attempt.path(name), text).context("write", attempt.path(name))?;
-        }
-        let archive = attempt.path("snapshot.zip");
-        fs::remove_file(&archive)?;
-        if std::fs::hard_link(&spec.archive, &archive).is_err() {
-            std::fs::copy(&spec.archive, &archive).context("copy", &spec.archive)?;
-        }
-        Ok(attempt.write_spec(spec)?)
+        self.attempts.write_bundle(spec, &self.bootstrap(spec)?)
     }
 
     async fn submit(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error> {
-        let attempt = Attempt::new(&self.data, &spec.id, spec.attempt);
-        let start = |source| Error::Start { id: spec.id.to_string(), source };
-        let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
-        if attempt.find()? == Finding::Tombstoned {
-            return Err(Error::GivenUp { id: spec.id.to_string() });
-        }
-        let said = fs::append(attempt.path("supervisor.log"))?;
-        let program = std::env::current_exe().map_err(start)?;
-        let mut command = Command::new(program);
-        // What is secret goes through the pipe, credentials for trackers too: a job may read the variables of its ancestors.
-        for name in launch.secrets.keys().chain(&launch.withheld).map(String::as_str).chain(auth::VARIABLES) {
-            command.env_remove(name);
-        }
-        let mut child = command
-            .arg("supervise")
-            .arg(&folder)
-            // A job of its own, also when it is submitted from inside another one.
-            .env(remains::OWNER, &folder)
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::from(said))
-            .spawn()
-            .map_err(start)?;
-        let message = serde_json::to_vec(launch).expect("a launch is plain data");
-        let mut pipe = child.stdin.take().expect("stdin was asked to be a pipe");
-        // A supervisor that finds the claim taken does not read; the claim then tells.
-        let _ = pipe.write_all(&message);
-        drop(pipe);
-        fault::point("submit.handed-over");
-        if let Err(error) = Self::claimed(&attempt, spec, &mut child).await {
-            // Whatever the error was: the caller hears that nothing runs.
-            let _ = child.kill();
-            let _ = child.wait();
-            let _ = attempt.bury();
-            attempt.end_remains(None);
-            return Err(error);
-        }
-        // Its parent reaps it while this process lives, so that an ended supervisor is no zombie.
-        std::thread::spawn(move || child.wait());
-        Ok(())
+        self.attempts.start(spec, launch).await
     }
 
     async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error> {
@@ -190,46 +77,14 @@ impl Target for Local {
     }
 
     fn log(&self, job: &JobRef) -> PathBuf {
-        self.attempt(job).path("log")
+        self.attempts.of(job).path("log")
     }
 
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {
-        let attempt = self.attempt(job);
-        let own = attempt.spec().ok().flatten().map_or(Duration::from_secs(30), |spec| spec.grace);
-        let grace = at_most.map_or(own, |limit| limit.min(own));
-        let limit = grace + Duration::from_secs(30);
-        let begun = Instant::now();
-        let mut asked = false;
-        loop {
-            match self.presence(job)? {
-                Presence::Present(state) if state.is_ended() => return Ok(state),
-                Presence::Absent => {
-                    return Ok(JobState::Cancelled(Outcome {
-                        ending: Ending::Cancelled,
-                        exit_code: None,
-                        started_at: None,
-                        ended_at: clock::now(),
-                        detail: Some("it had not started".to_owned()),
-                    }));
-                }
-                Presence::Present(_) if begun.elapsed() > limit => {
-                    return Err(Error::Unkillable { id: job.id.to_string(), waited: limit });
-                }
-                Presence::Present(_) => {}
-            }
-            // Whoever cancels does not wait for a tracker that is away.
-            if let Some(outcome) = attempt.outcome()? {
-                return Ok(JobState::from_outcome(outcome));
-            }
-            if !asked {
-                attempt.ask_to_end(at_most)?;
-                asked = true;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        self.attempts.cancel(self, job, at_most).await
     }
 
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
-        outputs::copy(&self.attempt(job), into)
+        self.attempts.collect(job, into)
     }
 }

@@ -2,20 +2,21 @@
 
 use serde::Serialize;
 
-use crate::job::attempt::Attempt;
 use crate::job::{Command, JobSpec};
 use crate::support::{shell, template};
 use crate::target::Error;
 
 /// The small Python programs that the bootstrap calls, by file name.
-pub(super) const PROGRAMS: [(&str, &str); 2] =
+pub(in crate::target) const PROGRAMS: [(&str, &str); 2] =
     [("unpack.py", include_str!("../../../templates/unpack.py")), ("preflight.py", include_str!("../../../templates/preflight.py"))];
 
 #[derive(Serialize)]
 struct Context<'a> {
     id: &'a str,
     attempt: u32,
-    folder: String,
+    folder: &'a str,
+    state: &'a str,
+    in_container: bool,
     python: String,
     snapshot: &'a str,
     variables: &'a [(String, String)],
@@ -26,9 +27,20 @@ struct Context<'a> {
     shown: String,
 }
 
+/// The folders of an attempt, as the bootstrap has them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::target) struct Folders {
+    /// Holds the bundle, the working directory and what is collected.
+    pub(in crate::target) folder: String,
+    /// Where the bootstrap writes down how it goes.
+    pub(in crate::target) state: String,
+    /// Whether the bootstrap is the first process of a container: its supervisor may die then, and secrets come over stdin.
+    pub(in crate::target) in_container: bool,
+}
+
 /// Returns the script for an attempt.
-pub(super) fn render(spec: &JobSpec, attempt: &Attempt) -> Result<String, Error> {
-    let folder = attempt.folder().display().to_string();
+pub(in crate::target) fn render(spec: &JobSpec, folders: &Folders) -> Result<String, Error> {
+    let Folders { folder, state, in_container } = folders;
     let command = match &spec.command {
         Command::Program(words) => shell::join(words),
         Command::Shell(line) => format!("/bin/sh -c {}", shell::quote(line)),
@@ -42,6 +54,8 @@ pub(super) fn render(spec: &JobSpec, attempt: &Attempt) -> Result<String, Error>
         id: spec.id.as_str(),
         attempt: spec.attempt,
         folder,
+        state,
+        in_container: *in_container,
         python: spec.python.display().to_string(),
         snapshot: &spec.snapshot,
         variables: &spec.variables,
@@ -83,15 +97,19 @@ mod tests {
         }
     }
 
+    fn here(folder: &str) -> Folders {
+        Folders { folder: folder.to_owned(), state: folder.to_owned(), in_container: false }
+    }
+
     #[test]
     fn the_script_reads_well_at_night() {
-        let script = render(&spec(), &Attempt::at("/data/jobs/amber-fox/attempt 2".into())).expect("it renders");
+        let script = render(&spec(), &here("/data/jobs/amber-fox/attempt 2")).expect("it renders");
         insta::assert_snapshot!(script, @r##"
         #!/bin/sh
         # sendoff job amber-fox, attempt 2: the bootstrap around the user's command.
         #
         # Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
-        # All output is in $attempt/log. What is written down for whoever reads it later, in $attempt:
+        # All output is in $attempt/log. What is written down for whoever reads it later, in $state:
         #   step         the step that was come to
         #   failed-step  the step that failed, unless it was the command
         #   started      there once the command has started
@@ -99,14 +117,15 @@ mod tests {
         set -u
 
         attempt='/data/jobs/amber-fox/attempt 2'
+        state='/data/jobs/amber-fox/attempt 2'
         python=/env/bin/python
 
         step() { # NAME TEXT
-            printf '%s\n' "$1" >"$attempt/step"
+            printf '%s\n' "$1" >"$state/step"
             printf '[sendoff] %s: %s\n' "$1" "$2"
         }
         fail() { # NAME CODE
-            printf '%s\n' "$1" >"$attempt/failed-step"
+            printf '%s\n' "$1" >"$state/failed-step"
             printf '[sendoff] job amber-fox ended in its step %s (status %s)\n' "$1" "$2"
             exit "$2"
         }
@@ -152,10 +171,10 @@ mod tests {
 
         step command '/env/bin/python train.py --name '\''it'\''\'\'''\''s $(id)'\'''
         # Not with `:`, whose failed redirection would end the shell.
-        true >"$attempt/started"
+        true >"$state/started"
         /env/bin/python train.py --name 'it'\''s $(id)'
         code=$?
-        printf '%s\n' "$code" >"$attempt/code"
+        printf '%s\n' "$code" >"$state/code"
         kill -KILL "$watch" 2>/dev/null
         exit "$code"
         "##);
@@ -164,7 +183,7 @@ mod tests {
     #[test]
     fn what_a_job_does_not_ask_for_is_not_in_its_script() {
         let spec = JobSpec { setup: None, preflight: false, outputs: Vec::new(), variables: Vec::new(), ..spec() };
-        let script = render(&spec, &Attempt::at("/a".into())).expect("it renders");
+        let script = render(&spec, &here("/a")).expect("it renders");
         for word in ["preflight", "step setup", "export", "collected/"] {
             assert_eq!(script.lines().filter(|line| !line.starts_with('#') && line.contains(word)).count(), 0, "{word}: {script}");
         }
@@ -174,7 +193,7 @@ mod tests {
     #[test]
     #[ignore = "needs `shellcheck`"]
     fn shellcheck_finds_nothing_in_the_script() {
-        let script = render(&spec(), &Attempt::at("/data/jobs/amber-fox/attempt 2".into())).expect("it renders");
+        let script = render(&spec(), &here("/data/jobs/amber-fox/attempt 2")).expect("it renders");
         let file = tempfile::NamedTempFile::new().expect("a temporary file");
         std::fs::write(file.path(), script).expect("writable");
         let output = std::process::Command::new("shellcheck")

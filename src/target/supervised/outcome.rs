@@ -11,7 +11,7 @@ const FULL: u64 = 64 << 10;
 
 /// Why a job is being ended by us.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stop {
+pub enum Stop {
     /// Somebody asked.
     Cancelled,
     /// It ran past its limit.
@@ -20,7 +20,7 @@ pub(super) enum Stop {
 
 /// How the bootstrap ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Exit {
+pub enum Exit {
     /// By itself.
     Code(i32),
     /// By a signal.
@@ -29,28 +29,28 @@ pub(super) enum Exit {
 
 /// Everything that was seen of a job that has ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Evidence {
+pub struct Evidence {
     /// How the bootstrap ended; `None` when that could not be learned.
-    pub(super) exit: Option<Exit>,
+    pub exit: Option<Exit>,
     /// The command's code, as the bootstrap wrote it down.
-    pub(super) code: Option<i32>,
+    pub code: Option<i32>,
     /// When the command started.
-    pub(super) started_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
     /// The step of the bootstrap that failed.
-    pub(super) failed_step: Option<String>,
+    pub failed_step: Option<String>,
     /// The step that the bootstrap came to.
-    pub(super) last_step: Option<String>,
+    pub last_step: Option<String>,
     /// How many processes the kernel killed at the job's memory limit.
-    pub(super) kills: u64,
+    pub kills: u64,
     /// Why we ended it, if we did.
-    pub(super) stop: Option<Stop>,
+    pub stop: Option<Stop>,
     /// Whether the file system of its log had no room left.
-    pub(super) is_full: bool,
+    pub is_full: bool,
 }
 
 impl Evidence {
     /// Reads what the bootstrap wrote down.
-    pub(super) fn read(attempt: &Attempt, exit: Option<Exit>, stop: Option<Stop>, kills: u64) -> Self {
+    pub fn read(attempt: &Attempt, exit: Option<Exit>, stop: Option<Stop>, kills: u64) -> Self {
         let read = |name: &str| std::fs::read_to_string(attempt.path(name)).ok().map(|text| text.trim().to_owned());
         let started = std::fs::metadata(attempt.path("started")).and_then(|metadata| metadata.modified());
         Self {

@@ -19,7 +19,7 @@ pub(super) struct Places {
 }
 
 /// The GPUs that a job may see; `None` is what is there.
-pub(super) type Devices = Option<Vec<u32>>;
+pub type Devices = Option<Vec<u32>>;
 
 impl Places {
     /// Takes the places of a job. Who is submitted later takes later ones when this is done before the client hears that the job is there.

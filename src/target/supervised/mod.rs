@@ -1,0 +1,228 @@
+//! What targets share whose jobs have a supervisor of ours on this machine: the bundle in the attempt's folder, the start of the supervisor,
+//! the flow of its work, and the files by which it is asked and told.
+//!
+//! ```text
+//! submit -> supervisor (a process of its own) -> Runner: the target's own part -> Evidence -> outcome
+//! ```
+
+mod bootstrap;
+mod outcome;
+mod outputs;
+mod queue;
+mod supervise;
+mod turn;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::{Error, JobRef, Presence, Target};
+use crate::auth;
+use crate::job::attempt::{Attempt, Finding};
+use crate::job::{Ending, JobSpec, JobState, Launch, Outcome, remains};
+use crate::support::fs::{self, Context};
+use crate::support::{clock, fault};
+
+pub use outcome::{Evidence, Exit, Stop};
+pub use supervise::{Closing, Job, Runner, Vicinity, supervise};
+pub use turn::Devices;
+
+pub(super) use bootstrap::{Folders, PROGRAMS, render};
+
+/// How long a supervisor may take to claim its attempt. On a machine that is that slow nothing else works either.
+const CLAIM_LIMIT: Duration = Duration::from_secs(30);
+
+/// The attempts of supervised jobs, below a data folder.
+#[derive(Debug, Clone)]
+pub(super) struct Attempts {
+    data: PathBuf,
+}
+
+impl Attempts {
+    pub(super) fn new(data: &Path) -> Self {
+        Self { data: data.to_owned() }
+    }
+
+    pub(super) fn of(&self, job: &JobRef) -> Attempt {
+        Attempt::new(&self.data, &job.id, job.attempt)
+    }
+
+    pub(super) fn of_spec(&self, spec: &JobSpec) -> Attempt {
+        Attempt::new(&self.data, &spec.id, spec.attempt)
+    }
+
+    /// Writes the bundle: the bootstrap with its programs, the snapshot's archive, the job spec.
+    pub(super) fn write_bundle(&self, spec: &JobSpec, bootstrap: &str) -> Result<(), Error> {
+        let attempt = self.of_spec(spec);
+        fs::create_private_dir_all(attempt.folder())?;
+        fs::write_atomic(attempt.path("bootstrap.sh"), bootstrap.as_bytes())?;
+        for (name, text) in PROGRAMS {
+            std::fs::write(attempt.path(name), text).context("write", attempt.path(name))?;
+        }
+        let archive = attempt.path("snapshot.zip");
+        fs::remove_file(&archive)?;
+        if std::fs::hard_link(&spec.archive, &archive).is_err() {
+            std::fs::copy(&spec.archive, &archive).context("copy", &spec.archive)?;
+        }
+        Ok(attempt.write_spec(spec)?)
+    }
+
+    /// Starts the supervisor of an attempt whose bundle is written, and waits until it has claimed the attempt. After a failure nothing runs.
+    pub(super) async fn start(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error> {
+        let attempt = self.of_spec(spec);
+        let start = |source| Error::Start { id: spec.id.to_string(), source };
+        let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
+        if attempt.find()? == Finding::Tombstoned {
+            return Err(Error::GivenUp { id: spec.id.to_string() });
+        }
+        let said = fs::append(attempt.path("supervisor.log"))?;
+        let program = std::env::current_exe().map_err(start)?;
+        let mut command = Command::new(program);
+        // What is secret goes through the pipe, credentials for trackers too: a job may read the variables of its ancestors.
+        for name in launch.secrets.keys().chain(&launch.withheld).map(String::as_str).chain(auth::VARIABLES) {
+            command.env_remove(name);
+        }
+        let mut child = command
+            .arg("supervise")
+            .arg(&folder)
+            // A job of its own, also when it is submitted from inside another one.
+            .env(remains::OWNER, &folder)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::from(said))
+            .spawn()
+            .map_err(start)?;
+        let message = serde_json::to_vec(launch).expect("a launch is plain data");
+        let mut pipe = child.stdin.take().expect("stdin was asked to be a pipe");
+        // A supervisor that finds the claim taken does not read; the claim then tells.
+        let _ = pipe.write_all(&message);
+        drop(pipe);
+        fault::point("submit.handed-over");
+        if let Err(error) = claimed(&attempt, spec, &mut child).await {
+            // Whatever the error was: the caller hears that nothing runs.
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = attempt.bury();
+            attempt.end_remains(None);
+            return Err(error);
+        }
+        // Its parent reaps it while this process lives, so that an ended supervisor is no zombie.
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    /// Asks the supervisor of a job to end it, and waits until the target says that it has ended.
+    pub(super) async fn cancel(&self, target: &impl Target, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {
+        let attempt = self.of(job);
+        let own = attempt.spec().ok().flatten().map_or(Duration::from_secs(30), |spec| spec.grace);
+        let grace = at_most.map_or(own, |limit| limit.min(own));
+        let limit = grace + Duration::from_secs(30);
+        let begun = Instant::now();
+        let mut asked = false;
+        loop {
+            let presence = target.states(std::slice::from_ref(job)).await?.pop().unwrap_or(Presence::Absent);
+            match presence {
+                Presence::Present(state) if state.is_ended() => return Ok(state),
+                Presence::Absent => {
+                    return Ok(JobState::Cancelled(Outcome {
+                        ending: Ending::Cancelled,
+                        exit_code: None,
+                        started_at: None,
+                        ended_at: clock::now(),
+                        detail: Some("it had not started".to_owned()),
+                    }));
+                }
+                Presence::Present(_) if begun.elapsed() > limit => {
+                    return Err(Error::Unkillable { id: job.id.to_string(), waited: limit });
+                }
+                Presence::Present(_) => {}
+            }
+            // Whoever cancels does not wait for a tracker that is away.
+            if let Some(outcome) = attempt.outcome()? {
+                return Ok(JobState::from_outcome(outcome));
+            }
+            if !asked {
+                attempt.ask_to_end(at_most)?;
+                asked = true;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Copies what the job has left into a folder; see [`Target::collect`].
+    pub(super) fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
+        outputs::copy(&self.of(job), into)
+    }
+}
+
+/// Waits until a supervisor that was started has claimed its attempt.
+async fn claimed(attempt: &Attempt, spec: &JobSpec, child: &mut Child) -> Result<(), Error> {
+    let id = || spec.id.to_string();
+    let deadline = Instant::now() + CLAIM_LIMIT;
+    let mut pause = Duration::from_micros(500);
+    loop {
+        match attempt.find()? {
+            Finding::Unclaimed => {}
+            Finding::Tombstoned => return Err(Error::GivenUp { id: id() }),
+            Finding::Alive(_) | Finding::Ended(_) | Finding::Abandoned { .. } => return Ok(()),
+        }
+        let ended = child.try_wait().map_err(|source| Error::Start { id: id(), source })?.is_some();
+        if (ended || Instant::now() > deadline) && attempt.bury()? {
+            let said = std::fs::read_to_string(attempt.path("supervisor.log")).unwrap_or_default();
+            return Err(Error::Stillborn { id: id(), said: said.trim().to_owned() });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_millis(10));
+    }
+}
+
+/// Returns the presence of an attempt that its files tell; `None` when its supervisor died, which is the target's to judge.
+pub(super) fn presence(attempt: &Attempt) -> Result<Result<Presence, Orphan>, Error> {
+    Ok(Ok(match attempt.find()? {
+        Finding::Alive(state) => Presence::Present(state),
+        Finding::Ended(outcome) => Presence::Present(JobState::from_outcome(outcome)),
+        Finding::Tombstoned => Presence::Absent,
+        Finding::Unclaimed => {
+            if attempt.bury()? {
+                Presence::Absent
+            } else {
+                // A supervisor was faster than the tombstone.
+                return presence(attempt);
+            }
+        }
+        Finding::Abandoned { claim, damaged } => return Ok(Err(Orphan { claim, damaged })),
+    }))
+}
+
+/// An attempt whose supervisor is dead and has left no outcome that can be read.
+#[derive(Debug)]
+pub(super) struct Orphan {
+    /// Who held the claim; `None` when that cannot be read.
+    pub(super) claim: Option<crate::job::attempt::Claim>,
+    /// The record that is there and cannot be read.
+    damaged: Option<&'static str>,
+}
+
+impl Orphan {
+    /// Records that the job is lost; nothing of it may run any more.
+    pub(super) fn lose(&self, attempt: &Attempt) -> Result<Presence, Error> {
+        let detail = match self.damaged {
+            None => "its supervisor died; nothing of it is left running".to_owned(),
+            Some(name) => {
+                let path = attempt.path(name);
+                // What is left of it may tell a person more than it tells us.
+                let aside = attempt.path(&format!("{name}.damaged"));
+                std::fs::copy(&path, &aside).context("copy", &path)?;
+                format!(
+                    "its record `{}` cannot be read, so how it ended is not known (its log may tell); nothing of it is left running",
+                    path.display()
+                )
+            }
+        };
+        let outcome = Outcome { ending: Ending::Lost, exit_code: None, started_at: None, ended_at: clock::now(), detail: Some(detail) };
+        attempt.write_outcome(&outcome)?;
+        Ok(Presence::Present(JobState::Lost(outcome)))
+    }
+}
