@@ -18,11 +18,12 @@
 //! # Layers
 //!
 //! Imports point one way: `cli` (in the binary) -> [`submit`] -> the domain ([`config`], [`snapshot`], [`environment`],
-//! [`tracking`], [`target`]) -> [`job`] -> [`support`]. Siblings of the domain do not import each other; `config` alone
+//! [`tracking`], [`target`]) -> [`job`], [`engine`], [`auth`] -> [`support`]. Siblings of the domain do not import each other; `config` alone
 //! assembles the sections that the other domain folders own.
 
 pub mod auth;
 pub mod config;
+pub mod engine;
 pub mod environment;
 pub mod job;
 pub mod relay;

@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod conformance;
 mod credentials;
+mod engine;
 mod environment;
 mod exactly_once;
 mod examples;

@@ -1,0 +1,197 @@
+//! Reads what an error of the client or the engine means. The only file that knows their words.
+
+use std::error::Error as _;
+use std::io;
+
+use bollard::errors::Error as Client;
+
+use super::endpoint::Endpoint;
+use super::error::{Error, Object, PullFailure, Refusal, Said};
+use crate::support::causes::chain;
+
+/// An error before the first answer.
+pub(super) fn connect(endpoint: &Endpoint, error: Client) -> Error {
+    if let Some(io) = io_error(&error) {
+        return connection(endpoint, io);
+    }
+    match error {
+        Client::RequestTimeoutError => {
+            Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said("it does not answer in time".to_owned()) }
+        }
+        Client::SocketNotFoundError(_) => {
+            Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said("there is no such socket".to_owned()) }
+        }
+        error => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(innermost(&error)) },
+    }
+}
+
+fn connection(endpoint: &Endpoint, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Error::Denied { endpoint: Box::new(endpoint.clone()) },
+        _ => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(error.to_string()) },
+    }
+}
+
+/// An error of an act.
+pub(super) fn act(endpoint: &Endpoint, act: String, error: Client) -> Error {
+    match error {
+        Client::DockerResponseServerError { status_code, message } => refused(act, status_code, &message),
+        Client::DockerStreamError { error } => refused(act, 500, &error),
+        Client::RequestTimeoutError => Error::TimedOut { act },
+        Client::JsonDataError { message, .. } => Error::Unreadable { act, source: Said(message) },
+        Client::JsonSerdeError { err } => Error::Unreadable { act, source: Said(err.to_string()) },
+        error => match &error {
+            Client::HyperLegacyError { err } if err.is_connect() => match io_error(&error) {
+                Some(io) => connection(endpoint, io),
+                None => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(innermost(&error)) },
+            },
+            _ => Error::Lost { act, source: Said(innermost(&error)) },
+        },
+    }
+}
+
+/// Returns what the engine's status and words say.
+pub(super) fn refused(act: String, status: u16, message: &str) -> Error {
+    let message = message.trim().to_owned();
+    if is_disk_full(&message) {
+        return Error::DiskFull { act, source: Said(message) };
+    }
+    match status {
+        404 => match missing(&message) {
+            Some((object, name)) => Error::Missing { object, name },
+            None => Error::Refused { act, why: refusal(&message), own_fault: false, source: Said(message) },
+        },
+        409 => Error::Conflict { act, source: Said(message) },
+        _ => Error::Refused { act, why: refusal(&message), own_fault: status >= 500, source: Said(message) },
+    }
+}
+
+fn is_disk_full(message: &str) -> bool {
+    let message = message.to_ascii_lowercase();
+    message.contains("no space left on device") || message.contains("disk quota exceeded")
+}
+
+/// Reads `No such container: x`, `network x not found`, `get x: no such volume` and their like.
+fn missing(message: &str) -> Option<(Object, String)> {
+    let lower = message.to_ascii_lowercase();
+    let after = |mark: &str| lower.find(mark).map(|at| message[at + mark.len()..].trim().to_owned());
+    if let Some(name) = after("no such container:") {
+        return Some((Object::Container, name));
+    }
+    // Podman: `no container with name or ID "x" found: no such container`.
+    if lower.contains("no such container") {
+        return Some((Object::Container, quoted(message).unwrap_or_default()));
+    }
+    if let Some(name) = after("no such image:") {
+        return Some((Object::Image, name));
+    }
+    if lower.contains("no such image") || lower.contains("image not known") {
+        return Some((Object::Image, message.split(':').next().unwrap_or_default().trim().to_owned()));
+    }
+    if lower.contains("no such volume") {
+        let name = message.split(": no such volume").next().unwrap_or(message);
+        return Some((Object::Volume, name.trim_start_matches("get ").trim().to_owned()));
+    }
+    if let Some(rest) = lower.find("network ").map(|at| &message[at + "network ".len()..])
+        && let Some(name) = rest.strip_suffix(" not found")
+    {
+        return Some((Object::Network, name.to_owned()));
+    }
+    if lower.contains("could not find the file") {
+        let name = after("could not find the file").unwrap_or_default();
+        let name = name.rsplit_once(" in container").map_or(name.as_str(), |(name, _)| name);
+        return Some((Object::File, name.to_owned()));
+    }
+    None
+}
+
+fn quoted(message: &str) -> Option<String> {
+    message.split('"').nth(1).map(str::to_owned)
+}
+
+fn refusal(message: &str) -> Refusal {
+    let lower = message.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if any(&["port is already allocated", "address already in use", "ports are not available", "cannot assign requested address"]) {
+        Refusal::Port
+    } else if any(&["could not select device driver", "nvidia-container-cli", "unresolvable cdi devices", "cdi device injection failed"]) {
+        Refusal::Gpus
+    } else if any(&["range of cpus"]) {
+        Refusal::Cpus
+    } else if any(&["minimum memory limit", "memory limit should be", "minimum memoryswap"]) {
+        Refusal::Memory
+    } else if any(&[
+        "invalid mount config",
+        "bind source path does not exist",
+        "invalid volume specification",
+        "error mounting",
+        "mount denied",
+    ]) {
+        Refusal::Mount
+    } else if any(&["unable to find user", "unable to find group", "no matching entries in passwd file"]) {
+        Refusal::User
+    } else if any(&["exec format error", "does not match the specified platform", "image operating system"]) {
+        Refusal::Platform
+    } else if any(&["could not find an available, non-overlapping", "all predefined address pools have been fully subnetted"]) {
+        Refusal::Addresses
+    } else if any(&[
+        "executable file not found",
+        "no such file or directory: unknown",
+        "permission denied: unknown",
+        "no command specified",
+    ]) {
+        Refusal::Program
+    } else {
+        Refusal::Other
+    }
+}
+
+/// Returns why an image did not come.
+pub(super) fn pull_failure(message: &str) -> PullFailure {
+    let lower = message.to_ascii_lowercase();
+    let any = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if any(&["toomanyrequests", "rate limit"]) {
+        PullFailure::Limited
+    } else if any(&["no matching manifest", "does not match the specified platform"]) {
+        PullFailure::Platform
+    } else if any(&["unauthorized", "no basic auth credentials", "authentication required", "incorrect username or password"]) {
+        PullFailure::Denied
+    } else if any(&["manifest unknown", "not found", "repository does not exist", "name unknown", "pull access denied", "name invalid"]) {
+        PullFailure::Unknown
+    } else if any(&["denied", "forbidden"]) {
+        PullFailure::Denied
+    } else if any(&[
+        "dial tcp",
+        "no such host",
+        "timeout",
+        "deadline exceeded",
+        "connection refused",
+        "connection reset",
+        "x509",
+        "tls",
+        "eof",
+        "http response to https",
+    ]) {
+        PullFailure::Unreachable
+    } else {
+        PullFailure::Other
+    }
+}
+
+/// Returns the words of an error of the client, for causes that only have a text.
+pub(super) fn words(error: &Client) -> String {
+    match error {
+        Client::DockerResponseServerError { message, .. } => message.trim().to_owned(),
+        Client::DockerStreamError { error } => error.trim().to_owned(),
+        error => innermost(error),
+    }
+}
+
+fn io_error(error: &Client) -> Option<&io::Error> {
+    chain(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).last()
+}
+
+/// Returns the words of the innermost cause: those around it repeat it.
+fn innermost(error: &Client) -> String {
+    chain(error.source().unwrap_or(error)).last().map_or_else(|| error.to_string(), ToString::to_string)
+}

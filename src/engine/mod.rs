@@ -1,0 +1,109 @@
+//! The container engine: images, containers, their files and logs, networks, volumes.
+//!
+//! Knows nothing of jobs, targets or run configs. [`Endpoint::choose`] says which engine, [`Engine::connect`] reaches it, and
+//! each method is one act on it. A container goes through these acts, in this order:
+//!
+//! ```text
+//! create -> put (the files it needs) -> start_with_input -> logs, wait -> get (the files it made) -> remove
+//! ```
+//!
+//! A container is named by its id or its name, wherever a method takes `container`. Nothing is removed by itself: containers
+//! stay until [`Engine::remove`], so that an end is never missed.
+
+mod about;
+mod classify;
+mod container;
+mod context;
+mod endpoint;
+mod error;
+mod files;
+mod image;
+mod input;
+mod logs;
+mod name;
+mod network;
+mod spec;
+mod volume;
+
+use std::future::Future;
+use std::time::Duration;
+
+use bollard::{API_DEFAULT_VERSION, Docker};
+
+pub use about::{About, Cgroups, Gpus, Limits, Product};
+pub use container::{Attached, Container, ContainerId, Listed, Removal, State};
+pub use endpoint::{Address, Endpoint, Source, Tls};
+pub use error::{Error, Object, PullFailure, Refusal, Said};
+pub use files::Tar;
+pub use image::{Credentials, Image, ImageId, PullProgress};
+pub use logs::Follow;
+pub use network::Network;
+pub use spec::{ContainerSpec, GpuRequest, Mount, Port, Protocol};
+pub use volume::Volume;
+
+use crate::support::http;
+
+/// How long an engine may take to say that it is there.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long it may take for an act: a busy one starts a container in seconds, not in minutes.
+const ACT: Duration = Duration::from_mins(2);
+/// How long it may take to take or give files, whose size is not ours to judge.
+const TRANSFER: Duration = Duration::from_hours(6);
+
+/// A connection to a container engine. Cloning it is cheap; every act opens a connection of its own.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    docker: Docker,
+    endpoint: Endpoint,
+}
+
+impl Engine {
+    /// Reaches the engine at an endpoint, and fails when nothing there answers.
+    pub async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
+        http::install_tls();
+        let docker = match &endpoint.address {
+            Address::Local(path) => Docker::connect_with_local(&path.to_string_lossy(), CONNECT.as_secs(), API_DEFAULT_VERSION),
+            Address::Tcp { authority, tls: None } => Docker::connect_with_http(authority, CONNECT.as_secs(), API_DEFAULT_VERSION),
+            Address::Tcp { authority, tls: Some(tls) } => {
+                Docker::connect_with_ssl(authority, &tls.key, &tls.certificate, &tls.authority, CONNECT.as_secs(), API_DEFAULT_VERSION)
+            }
+            Address::Ssh(destination) => return Err(Error::Ssh { destination: destination.clone(), from: endpoint.source.clone() }),
+        };
+        let docker = docker.map_err(|error| classify::connect(endpoint, error))?;
+        let docker = docker.negotiate_version().await.map_err(|error| classify::connect(endpoint, error))?;
+        Ok(Self { docker: docker.with_timeout(ACT), endpoint: endpoint.clone() })
+    }
+
+    /// Returns where the engine is, and who said so.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+
+    /// Returns the client, with a deadline for one act.
+    fn within(&self, limit: Duration) -> Docker {
+        self.docker.clone().with_timeout(limit)
+    }
+
+    /// Waits for an answer of the engine, and says what failed when it is an error.
+    async fn act<T>(
+        &self,
+        act: impl FnOnce() -> String,
+        answer: impl Future<Output = Result<T, bollard::errors::Error>>,
+    ) -> Result<T, Error> {
+        answer.await.map_err(|error| self.failed(act(), error))
+    }
+
+    /// Says what failed.
+    fn failed(&self, act: String, error: bollard::errors::Error) -> Error {
+        classify::act(&self.endpoint, act, error)
+    }
+}
+
+/// Turns "there is no such thing" into an answer.
+fn known<T>(result: Result<T, Error>) -> Result<Option<T>, Error> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Error::Missing { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
