@@ -41,8 +41,7 @@ fn a_token_that_a_program_prints_reaches_the_tracker_alone() {
             tracker.uri()
         ),
     );
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
+    let (go, set) = sandbox.shared_file("go");
     let plan = sandbox.sendoff(&["plan", "--set", &set]).expect(0);
     assert!(plan.stdout.contains(&format!("the token that `{program}` prints")), "{}", plan.stdout);
     assert!(plan.stdout.contains("sendoff.yaml:2)") && !holds(plan.stdout.as_bytes()), "{}", plan.stdout);

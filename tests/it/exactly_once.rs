@@ -5,7 +5,7 @@ use crate::support::{Sandbox, lines};
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}; sleep 0.2\ninputs: {witness: W}\n");
-    let set = format!("inputs.witness={}", sandbox.home().join("witness").display());
+    let (_, set) = sandbox.shared_file("witness");
     (sandbox, set)
 }
 

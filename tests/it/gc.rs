@@ -91,8 +91,7 @@ fn leftovers_of_every_kind_are_found() {
 fn what_a_live_job_holds_is_passed_over() {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: 'echo started; while [ ! -e ${{inputs.go}} ]; do sleep 0.05; done'\ninputs: {go: GO}\n");
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
+    let (go, set) = sandbox.shared_file("go");
     sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", "the-job", "--set", &set]).expect(0);
     wait_until(|| {
         let log = sandbox.sendoff(&["logs", "the-job"]).stdout;

@@ -22,7 +22,7 @@ const POINTS: [(&str, bool); 8] = [
 fn sandbox() -> (Sandbox, String) {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}\ninputs: {witness: W}\nexperiment_name: e\n");
-    let set = format!("inputs.witness={}", sandbox.home().join("witness").display());
+    let (_, set) = sandbox.shared_file("witness");
     (sandbox, set)
 }
 

@@ -108,10 +108,10 @@ fn a_full_queue_is_served_in_order_with_no_client_alive() {
         "command: 'while [ ! -e $SENDOFF_INPUT_GO ]; do sleep 0.02; done; echo begin $SENDOFF_JOB_ID >> $SENDOFF_INPUT_WITNESS; sleep 0.2; echo end $SENDOFF_JOB_ID >> $SENDOFF_INPUT_WITNESS'\n\
          compute_target: one\ninputs: {go: GO, witness: W}\n",
     );
-    let (go, witness) = (sandbox.home().join("go"), sandbox.home().join("witness"));
-    let sets = [format!("inputs.go={}", go.display()), format!("inputs.witness={}", witness.display())];
+    let (go, set_go) = sandbox.shared_file("go");
+    let (witness, set_witness) = sandbox.shared_file("witness");
     for job in ["job-c", "job-a", "job-b"] {
-        sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", job, "--set", &sets[0], "--set", &sets[1]]).expect(0);
+        sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", job, "--set", &set_go, "--set", &set_witness]).expect(0);
     }
     let queued = wait_until(|| {
         let status = sandbox.sendoff(&["status", "job-b"]).expect(0).stdout;
@@ -155,8 +155,7 @@ fn own_mounts_gpus_are_leased_in_order_and_hidden() {
         "run.yaml",
         "command: 'echo gpus=$CUDA_VISIBLE_DEVICES.; while [ ! -e $SENDOFF_INPUT_GO ]; do sleep 0.02; done'\ninputs: {go: GO}\n",
     );
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
+    let (go, set) = sandbox.shared_file("go");
     let submit = |job: &str, gpus: &str| {
         let gpus = format!("resources.gpus={gpus}");
         sandbox.with_mounts(TWO_GPUS, &["submit", "--no-tracking", "--detach", "--job-id", job, "--set", &gpus, "--set", &set])

@@ -24,8 +24,7 @@ fn doctor_finds_this_machine_fit() {
 fn ten_racing_submissions_of_one_key_run_once() {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: echo ran >> ${{inputs.witness}}\ninputs: {witness: W}\n");
-    let witness = sandbox.home().join("witness");
-    let set = format!("inputs.witness={}", witness.display());
+    let (witness, set) = sandbox.shared_file("witness");
     let arguments = ["submit", "--no-tracking", "--key", "pipeline 4711", "--set", &set];
     let children: Vec<_> = (0..10)
         .map(|_| {
@@ -61,8 +60,7 @@ fn closing_the_terminal_does_not_end_the_job_and_its_log_is_whole() {
         "run.yaml",
         "command: 'echo first; echo ready; while [ ! -e $SENDOFF_INPUT_GO ]; do sleep 0.02; done; echo last'\ninputs: {go: GO}\n",
     );
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
+    let (go, set) = sandbox.shared_file("go");
     let submit = sandbox.command(&["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]);
     let mut terminal = std::process::Command::new("python3");
     terminal.args(["-c", IN_A_TERMINAL]).arg(sandbox.attempt("the-job", "log")).arg(submit.get_program()).args(submit.get_args());

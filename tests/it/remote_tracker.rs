@@ -125,8 +125,7 @@ fn a_tracker_that_hangs_does_not_hold_up_whoever_cancels_and_a_new_attempt_comes
     let tracker = Tracker::start();
     let sandbox = Sandbox::new().env("MLFLOW_TRACKING_URI", &tracker.uri());
     sandbox.file("run.yaml", "command: 'echo started; test -e ${{inputs.go}} || sleep 600'\ninputs: {go: GO}\nexperiment_name: e\n");
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
+    let (go, set) = sandbox.shared_file("go");
     sandbox.sendoff(&["submit", "--detach", "--job-id", "the-job", "--set", &set]).expect(0);
     wait_until(|| {
         let log = sandbox.sendoff(&["logs", "the-job"]).stdout;
@@ -153,8 +152,7 @@ fn a_tracker_that_hangs_does_not_hold_up_the_outcome() {
         "run.yaml",
         "command: 'echo started; while [ ! -e ${{inputs.go}} ]; do sleep 0.05; done; exit 3'\ninputs: {go: GO}\nexperiment_name: e\ntracking: {drain: 1s}\n",
     );
-    let go = sandbox.home().join("go");
-    let set = format!("inputs.go={}", go.display());
+    let (go, set) = sandbox.shared_file("go");
     // The artifacts of the start hang, and later everything does.
     tracker.mood(Mood::Hangs, "mlflow-artifacts");
     sandbox.sendoff(&["submit", "--detach", "--job-id", "the-job", "--set", &set]).expect(0);

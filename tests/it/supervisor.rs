@@ -160,8 +160,7 @@ fn a_command_may_kill_its_parent_shell() {
 #[test]
 fn a_late_supervisor_meets_a_tombstone() {
     let sandbox = sandbox();
-    let witness = sandbox.home().join("witness");
-    let set = format!("inputs.witness={}", witness.display());
+    let (witness, set) = sandbox.shared_file("witness");
     let submit = ["submit", "--no-tracking", "--job-id", "the-job", "--set", &set];
     sandbox.armed("submit.after-intent", &submit);
     // It concludes that there is no job, and makes sure of it.
@@ -188,8 +187,7 @@ fn a_second_supervisor_leaves_a_living_job_alone() {
 #[test]
 fn a_supervisor_that_is_a_zombie_is_dead() {
     let sandbox = sandbox();
-    let witness = sandbox.home().join("witness");
-    let set = format!("inputs.witness={}", witness.display());
+    let (_, set) = sandbox.shared_file("witness");
     sandbox.armed("submit.after-intent", &["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]);
     let folder = sandbox.attempt("the-job", "").display().to_string();
     // Started by hand, and not reaped before the end: its parent is as late as the first process of some containers.
@@ -226,8 +224,7 @@ fn what_another_boot_left_is_not_looked_for_among_todays_processes() {
 #[test]
 fn clients_killed_while_ten_race_for_one_key_leave_one_execution() {
     let sandbox = sandbox();
-    let witness = sandbox.home().join("witness");
-    let set = format!("inputs.witness={}", witness.display());
+    let (witness, set) = sandbox.shared_file("witness");
     let submit = ["submit", "--no-tracking", "--key", "pipeline 4711", "--set", &set];
     let points = ["reserve.after", "submit.after-intent", "submit.handed-over", "submit.after-act", "submit.after-outcome"];
     let clients: Vec<_> = (0..10)

@@ -76,6 +76,13 @@ impl Sandbox {
         self
     }
 
+    /// Returns a file that a job and its test share, and the `--set` that gives it to the job as the input of this name.
+    pub(crate) fn shared_file(&self, input: &str) -> (PathBuf, String) {
+        let path = self.home().join(input);
+        let set = format!("inputs.{input}={}", path.display());
+        (path, set)
+    }
+
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sendoff"));
         command.args(arguments).current_dir(self.project()).env_clear().stdin(Stdio::null());
