@@ -25,7 +25,7 @@ pub(super) fn connect(endpoint: &Endpoint, error: Client) -> Error {
     }
 }
 
-fn connection(endpoint: &Endpoint, error: &io::Error) -> Error {
+pub(super) fn connection(endpoint: &Endpoint, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Error::Denied { endpoint: Box::new(endpoint.clone()) },
         _ => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(error.to_string()) },

@@ -11,6 +11,7 @@
 //! stay until [`Engine::remove`], so that an end is never missed.
 
 mod about;
+pub mod build;
 mod classify;
 mod container;
 mod context;
