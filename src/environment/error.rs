@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::engine::{self, build};
 use crate::support::hints::Hints;
 use crate::support::words::all_of;
 use crate::support::{command, fs, uv};
@@ -49,6 +50,43 @@ pub enum Error {
     /// Debian packages are wanted where there is no image.
     #[error("the Debian packages {} cannot be installed on this target", all_of(.0))]
     SystemPackages(Vec<String>),
+    /// The container engine failed.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// The image could not be built.
+    #[error("could not build the image of the environment")]
+    Image(#[source] build::Error),
+    /// The image of the user's own Dockerfile could not be built.
+    #[error("could not build `{}`", path.display())]
+    Dockerfile {
+        /// The Dockerfile.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: build::Error,
+    },
+    /// The base image has no Python that answers.
+    #[error("could not find a Python in the image `{image}`: {reason}")]
+    NoPythonInImage {
+        /// The image.
+        image: String,
+        /// Why.
+        reason: String,
+    },
+    /// The base image is of a platform that packages are not made for.
+    #[error("packages cannot be installed into the image `{image}`: {reason}")]
+    Platform {
+        /// The image.
+        image: String,
+        /// Why.
+        reason: String,
+    },
+    /// Credentials are wanted where they would stay in the image.
+    #[error("the package index wants credentials, and the container engine has no BuildKit: they would stay in the image")]
+    CredentialsInImage,
+    /// The base image of an earlier job is gone.
+    #[error("the image `{0}` that the environment was made from is gone")]
+    BaseGone(String),
     /// A live job uses it.
     #[error("a live job uses the environment `{0}`")]
     InUse(String),
@@ -91,6 +129,14 @@ impl Hints for Error {
                 vec!["move them to the `pip:` part if they exist there, or choose a target with containers".to_owned()]
             }
             Self::SystemPackages(_) => vec!["install them by hand, or choose a target with containers".to_owned()],
+            Self::Engine(error) => error.hints(),
+            Self::Image(error) | Self::Dockerfile { source: error, .. } => error.hints(),
+            Self::NoPythonInImage { .. } => {
+                vec!["take an image with Python, such as `python:3.11-slim`, in `environment.image`".to_owned()]
+            }
+            Self::Platform { .. } => vec!["take an image made of Debian packages, such as `python:3.11-slim`".to_owned()],
+            Self::CredentialsInImage => vec!["use Docker Engine 20.10 or newer, or an index that wants none".to_owned()],
+            Self::BaseGone(_) => vec!["submit the run config itself: it finds or builds the image anew".to_owned()],
             Self::Conda { .. } | Self::InUse(_) => Vec::new(),
         }
     }

@@ -104,15 +104,19 @@ pub(super) fn path_digest(path: &Path) -> Result<String, Error> {
         return Ok(digest(&fs::read(path)?));
     }
     let mut text = String::new();
+    for file in files(path) {
+        text.push_str(&super::shown(file.strip_prefix(path).unwrap_or(&file)));
+        text.push_str(&digest(&fs::read(&file)?));
+    }
+    Ok(digest(text.as_bytes()))
+}
+
+/// Returns the files of a folder that is built as a package, in order; what building and running leave behind is none of it.
+pub(super) fn files(folder: &Path) -> Vec<PathBuf> {
     let skipped = |name: &std::ffi::OsStr| {
         let name = name.to_string_lossy();
         ["__pycache__", ".git", ".venv", "build", "outputs", "logs"].contains(&name.as_ref()) || name.ends_with(".egg-info")
     };
-    for entry in walkdir::WalkDir::new(path).sort_by_file_name().into_iter().filter_entry(|entry| !skipped(entry.file_name())).flatten() {
-        if entry.file_type().is_file() {
-            text.push_str(&super::shown(entry.path().strip_prefix(path).unwrap_or(entry.path())));
-            text.push_str(&digest(&fs::read(entry.path())?));
-        }
-    }
-    Ok(digest(text.as_bytes()))
+    let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().filter_entry(|entry| !skipped(entry.file_name()));
+    entries.flatten().filter(|entry| entry.file_type().is_file()).map(walkdir::DirEntry::into_path).collect()
 }

@@ -8,6 +8,7 @@
 
 mod conda;
 mod error;
+mod image;
 mod inputs;
 mod python;
 mod requirements;
@@ -24,12 +25,14 @@ use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::uv::Uv;
 use requirements::Requirements;
+use resolve::Goal;
 
 pub use error::Error;
+pub use image::{BaseImage, BuiltImage, Images};
 pub use inputs::Inputs;
 pub use python::Interpreter;
 pub use section::{PythonRequest, Section};
-pub use spec::{EnvironmentId, Mlflow, PackageSource, Spec};
+pub use spec::{Base, EnvironmentId, Mlflow, PackageSource, Spec};
 pub use venv::Built;
 
 /// What executes a notebook, added to the environment of a job that runs one.
@@ -46,6 +49,30 @@ pub enum Step {
     Building {
         /// How many packages go into it.
         packages: usize,
+    },
+    /// The base image is being pulled.
+    Pulling {
+        /// Its name.
+        image: String,
+    },
+    /// The base image is asked about its Python.
+    Asking {
+        /// Its name.
+        image: String,
+    },
+    /// The image is being built.
+    BuildingImage {
+        /// How many packages go into it.
+        packages: usize,
+    },
+    /// A step of that began.
+    ImageStep(String),
+    /// A step of that printed a line.
+    ImageOutput(String),
+    /// The image goes to a registry.
+    Pushing {
+        /// Its name there.
+        image: String,
     },
     /// The package index denied what it had offered while the requirements were resolved; it is asked again after a pause.
     AskingAgain,
@@ -79,6 +106,9 @@ pub struct Fixed {
     pub lock: String,
     /// The interpreter.
     pub interpreter: Interpreter,
+    /// The image that it is made from; none for a venv.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseImage>,
 }
 
 /// An environment that is ready, and cannot be pruned while this value lives.
@@ -86,10 +116,12 @@ pub struct Fixed {
 pub struct Environment {
     /// Its name.
     pub id: EnvironmentId,
-    /// Its folder.
+    /// Its folder, in the image if it has one.
     pub folder: PathBuf,
-    /// Its interpreter.
+    /// Its interpreter, likewise.
     pub python: PathBuf,
+    /// The image that it is in; none for a venv.
+    pub image: Option<BuiltImage>,
     /// What it was made from.
     pub fixed: Fixed,
     /// The lock file that a live job holds in shared mode.
@@ -162,13 +194,13 @@ impl Environments {
             None => {
                 let uv = self.uv(progress)?;
                 progress.step(Step::Resolving);
-                let lock = resolve::resolve(&uv, spec, wanted, &interpreter, upgrade)?;
+                let lock = resolve::resolve(&uv, spec, wanted, Goal::Here(&interpreter), upgrade)?;
                 resolve::store(&self.locks(), &inputs, &lock)?;
                 lock
             }
         };
         inputs.remember(&self.locks(), &spec.root);
-        self.build_once(spec, &Fixed { lock, interpreter }, progress)
+        self.build_once(spec, &Fixed { lock, interpreter, base: None }, progress)
     }
 
     /// Looks whether an environment is there that a job was run with.
@@ -197,13 +229,14 @@ impl Environments {
     }
 
     fn build_once(&self, spec: &Spec, fixed: &Fixed, progress: &dyn Progress) -> Result<Environment, Error> {
-        let Fixed { lock, interpreter } = fixed;
+        let Fixed { lock, interpreter, .. } = fixed;
         let id = venv::id(lock, interpreter);
         let lease_file = venv::lease_file(&self.folder(), &id);
         let whole = |lease| -> Environment {
             Environment {
                 folder: venv::folder(&self.folder(), &id),
                 python: venv::python(&self.folder(), &id),
+                image: None,
                 fixed: fixed.clone(),
                 lease_file: lease_file.clone(),
                 fresh: false,

@@ -25,6 +25,13 @@ pub struct Interpreter {
     stamp: (u64, u64),
 }
 
+impl Interpreter {
+    /// Names one that is in an image.
+    pub(super) fn in_image(path: PathBuf, version: String, platform: String) -> Self {
+        Self { path, version, platform, stamp: (0, 0) }
+    }
+}
+
 /// What a job needs when nobody says: what MLflow supports.
 const DEFAULT: &str = ">=3.10";
 

@@ -87,8 +87,22 @@ fn mlflow(spec: &Spec, lines: &[String]) -> Option<String> {
     })
 }
 
+/// What requirements are resolved for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal<'a> {
+    /// An interpreter of this machine.
+    Here(&'a Interpreter),
+    /// One that is elsewhere.
+    There {
+        /// Its version.
+        version: &'a str,
+        /// Its platform, as `uv` calls it.
+        platform: &'a str,
+    },
+}
+
 /// Resolves requirements for an interpreter.
-pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, interpreter: &Interpreter, upgrade: bool) -> Result<String, Error> {
+pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, goal: Goal<'_>, upgrade: bool) -> Result<String, Error> {
     let Requirements { mut lines, constraints, folder, .. } = wanted;
     if let PackageSource::Pyproject(path) = &spec.packages {
         lines.extend(if path.with_file_name("uv.lock").is_file() { exported(uv, spec, &folder)? } else { declared(path)? });
@@ -104,7 +118,11 @@ pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, interpreter: &
     let input = temporary("requirements-", &lines)?;
     let bounds = temporary("constraints-", &constraints)?;
     let mut command = ambient(uv.command());
-    command.args(["pip", "compile", "--quiet", "--no-header", "--no-annotate", "--python"]).arg(&interpreter.path);
+    command.args(["pip", "compile", "--quiet", "--no-header", "--no-annotate"]);
+    match goal {
+        Goal::Here(interpreter) => command.arg("--python").arg(&interpreter.path),
+        Goal::There { version, platform } => command.args(["--python-version", version, "--python-platform", platform]),
+    };
     add_indexes(&mut command, spec);
     if upgrade {
         command.arg("--upgrade");

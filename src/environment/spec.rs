@@ -22,12 +22,31 @@ pub struct Spec {
     pub install_project: bool,
     /// `system_packages`: Debian packages; refused for the venv form.
     pub system_packages: Vec<String>,
+    /// `image`, `dockerfile`: what the image form starts from.
+    pub base: Base,
     /// The root of the source directory, absolute: relative paths in requirements (`./wheels/x.whl`) start here.
     pub root: PathBuf,
     /// Which MLflow has to be part of it.
     pub mlflow: Mlflow,
     /// Requirements that sendoff itself adds (the executor of a notebook).
     pub extra: Vec<String>,
+}
+
+/// What an image starts from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Base {
+    /// `python:<version>-slim`.
+    #[default]
+    Python,
+    /// `image:`: an image that is there, or that a registry has.
+    Image(String),
+    /// `dockerfile:`, absolute: an image that is built first.
+    Dockerfile {
+        /// The file.
+        path: PathBuf,
+        /// The folder that it copies from.
+        context: PathBuf,
+    },
 }
 
 /// Where the list of packages comes from. The forms exclude each other.

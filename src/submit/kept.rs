@@ -76,7 +76,7 @@ pub(super) fn files(plan: &Plan, prepared: &Prepared) -> Vec<artifacts::File> {
         tracker: run.tracking.value.uri.as_ref().map(ToString::to_string),
         typed: plan.typed(),
         snapshot: prepared.packed.id.to_string(),
-        environment: Fixed { lock: String::new(), interpreter: environment.interpreter.clone() },
+        environment: Fixed { lock: String::new(), interpreter: environment.interpreter.clone(), base: environment.base.clone() },
         git,
     };
     let mut files = vec![

@@ -39,6 +39,14 @@ impl environment::Progress for Steps<'_> {
             environment::Step::Building { packages } => {
                 self.0.step(&format!("building the environment ({})", Count(packages, "package")));
             }
+            environment::Step::Pulling { image } => self.0.step(&format!("pulling the image `{image}`")),
+            environment::Step::Asking { image } => self.0.step(&format!("asking the image `{image}` for its Python")),
+            environment::Step::BuildingImage { packages } => {
+                self.0.step(&format!("building the environment's image ({})", Count(packages, "package")));
+            }
+            environment::Step::ImageStep(name) => self.0.step(&format!("building the image: {name}")),
+            environment::Step::ImageOutput(line) => self.0.step(&format!("  | {line}")),
+            environment::Step::Pushing { image } => self.0.step(&format!("pushing the image `{image}`")),
             environment::Step::AskingAgain => self.0.step("the package index denies what it offered a moment ago: asking it again"),
         }
     }

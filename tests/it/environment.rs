@@ -12,7 +12,7 @@ fn sandbox() -> Sandbox {
 }
 
 /// Writes a wheel with one module that says a text, and returns its path.
-fn wheel(folder: &Path, name: &str, version: &str, says: &str, requires: &[&str]) -> PathBuf {
+pub(crate) fn wheel(folder: &Path, name: &str, version: &str, says: &str, requires: &[&str]) -> PathBuf {
     std::fs::create_dir_all(folder).expect("writable");
     let path = folder.join(format!("{name}-{version}-py3-none-any.whl"));
     let mut zip = zip::ZipWriter::new(std::fs::File::create(&path).expect("writable"));

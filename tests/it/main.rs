@@ -11,6 +11,7 @@ mod exactly_once;
 mod examples;
 mod faults;
 mod gc;
+mod image;
 mod init;
 mod interrupt;
 mod kill_points;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::requirement;
-use crate::environment::{Mlflow, PackageSource, Section, Spec};
+use crate::environment::{Base, Mlflow, PackageSource, Section, Spec};
 use crate::support::yaml::{Context, Place, Text};
 use crate::target::config::{TargetConfig, TargetSpec};
 
@@ -29,6 +29,7 @@ pub(super) fn check(section: Option<&Section>, folder: &Path, root: &Path, targe
         find_links: section.find_links.iter().flat_map(|list| &list.items).map(link).collect(),
         install_project: section.install_project.as_ref().is_some_and(|flag| flag.value),
         system_packages: super::texts(section.system_packages.as_ref()),
+        base: base(section, folder, context)?,
         root: root.to_owned(),
         mlflow: Mlflow::Client { server: None },
         extra: Vec::new(),
@@ -73,6 +74,28 @@ fn packages(section: &Section, folder: &Path, context: &Context) -> Option<Packa
         return None;
     }
     Some(forms.into_iter().next().map_or(PackageSource::Pip(Vec::new()), |(_, _, form)| form))
+}
+
+/// Returns what an image starts from: one of two forms, or the default.
+fn base(section: &Section, folder: &Path, context: &Context) -> Option<Base> {
+    let Section { image, dockerfile, .. } = section;
+    match (image, dockerfile) {
+        (Some(_), Some(second)) => {
+            context.find(
+                &second.place,
+                "`image` and `dockerfile` exclude each other",
+                "the image comes from one place",
+                Some("keep one of them, or let the Dockerfile begin with `FROM` and that image".to_owned()),
+            );
+            None
+        }
+        (Some(image), None) => Some(Base::Image(image.text.clone())),
+        (None, Some(dockerfile)) => {
+            let path = folder.join(&dockerfile.text);
+            Some(Base::Dockerfile { context: path.parent().unwrap_or(folder).to_owned(), path })
+        }
+        (None, None) => Some(Base::Python),
+    }
 }
 
 fn refuse_containers(section: &Section, context: &Context) {

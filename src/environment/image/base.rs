@@ -1,0 +1,106 @@
+//! The image that an environment starts from: found, pulled, or built from the user's own Dockerfile.
+
+use std::str::FromStr;
+
+use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
+use serde::{Deserialize, Serialize};
+
+use super::super::{Base, Error, Progress, Spec, Step, python, resolve};
+use super::Images;
+use crate::engine::{self, Image};
+use crate::support::uv::Uv;
+
+/// The Pythons that public images have, the one first that most packages are made for.
+const PYTHONS: [&str; 4] = ["3.12", "3.13", "3.11", "3.10"];
+
+/// An image that an environment is made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseImage {
+    /// Its name, as people know it.
+    pub name: String,
+    /// Its id on the engine.
+    pub id: String,
+    /// Its platform (`linux/amd64`).
+    pub platform: String,
+}
+
+impl BaseImage {
+    pub(super) fn of(name: &str, image: &Image) -> Self {
+        Self { name: name.to_owned(), id: image.id.to_string(), platform: image.platform.clone() }
+    }
+}
+
+/// Returns the name of the public Python image for a request; where that leaves a choice, the Python of this machine's own jobs decides, so
+/// that a job finds the same one here and there.
+pub(super) fn python_image(images: &Images, request: Option<&str>) -> String {
+    let is_exact = |text: &str| text.split('.').count() > 1 && text.chars().all(|c| c.is_ascii_digit() || c == '.');
+    if let Some(exact) = request.filter(|text| is_exact(text)) {
+        return format!("python:{exact}-slim");
+    }
+    let here = python::cached(&images.dirs.cache, request)
+        .or_else(|| python::find(&Uv::find(&images.dirs.data)?, request).ok())
+        .and_then(|python| python.version.rsplit_once('.').map(|(minor, _)| minor.to_owned()));
+    let version = here.unwrap_or_else(|| newest(request));
+    format!("python:{version}-slim")
+}
+
+fn newest(request: Option<&str>) -> String {
+    let range = request.and_then(|text| VersionSpecifiers::from_str(text).ok());
+    // The last release of a minor version: a bound inside of it does not exclude the whole.
+    let fits = |minor: &str| {
+        range.as_ref().is_none_or(|range| Version::from_str(&format!("{minor}.99")).is_ok_and(|version| range.contains(&version)))
+    };
+    PYTHONS.into_iter().find(|minor| fits(minor)).unwrap_or(PYTHONS[0]).to_owned()
+}
+
+/// Returns the base image if it is there; changes nothing.
+pub(super) async fn find(images: &Images, spec: &Spec) -> Result<(String, Option<Image>), Error> {
+    let name = match &spec.base {
+        Base::Python => python_image(images, resolve::python_request(spec)?.as_deref()),
+        Base::Image(name) => name.clone(),
+        Base::Dockerfile { path, context } => {
+            super::dockerfile::tag(&super::dockerfile::digest(path, context, images.platform.as_deref())?)
+        }
+    };
+    let image = images.engine.image(&name).await?.filter(|image| images.suits(image));
+    Ok((name, image))
+}
+
+/// Returns the base image, which is pulled or built if it is not there; `anew` asks the registry, and builds, all the same.
+pub(super) async fn ensure(images: &Images, spec: &Spec, anew: bool, progress: &dyn Progress) -> Result<(String, Image), Error> {
+    let (name, found) = find(images, spec).await?;
+    if let Some(image) = found.clone().filter(|_| !anew) {
+        return Ok((name, image));
+    }
+    let made = match &spec.base {
+        Base::Dockerfile { path, context } => super::dockerfile::build(images, path, context, &name, anew, progress).await,
+        Base::Python | Base::Image(_) => pull(images, &name, progress).await,
+    };
+    match (made, found) {
+        (Ok(image), _) => Ok((name, image)),
+        // An image that no registry has is as new as it gets.
+        (Err(Error::Engine(engine::Error::Pull { .. })), Some(image)) => Ok((name, image)),
+        (Err(error), _) => Err(error),
+    }
+}
+
+/// Pulls an image, for the platform that is wanted.
+pub(super) async fn pull(images: &Images, name: &str, progress: &dyn Progress) -> Result<Image, Error> {
+    progress.step(Step::Pulling { image: name.to_owned() });
+    images.engine.pull(name, images.platform.as_deref(), None, &|_| {}).await?;
+    images.engine.image(name).await?.ok_or_else(|| Error::BaseGone(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_chooses_among_the_public_pythons() {
+        for (range, expected) in
+            [(None, "3.12"), (Some(">=3.10"), "3.12"), (Some(">=3.10,<3.12"), "3.11"), (Some(">=3.12.3"), "3.12"), (Some(">3.13"), "3.13")]
+        {
+            assert_eq!(newest(range), expected, "{range:?}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! The image form of an environment: a base image with a venv on top that has the packages of the lock.
+//!
+//! ```text
+//! base (python:<version>-slim, `image:`, `dockerfile:`) -> id -> its Python, asked once -> lock for that Python and platform
+//!   -> environment id (lock and base id) -> sendoff/env:<id>, built once
+//! ```
+//!
+//! What is asked of the engine stands in `engine`; nothing here speaks its language.
+
+mod ask;
+mod base;
+mod dockerfile;
+mod recipe;
+mod settings;
+mod steps;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::requirements::Requirements;
+use super::resolve::{self, Goal};
+use super::{Environment, EnvironmentId, Error, Fixed, Inputs, Inspection, Progress, Spec, Step, inputs};
+use crate::engine::build::{Builder, Order};
+use crate::engine::{Engine, Image};
+use crate::support::dirs::Dirs;
+use crate::support::lock::Lock;
+use crate::support::uv::Uv;
+use settings::Settings;
+use steps::Steps;
+
+pub use base::BaseImage;
+
+/// The venv inside of every image.
+const VENV: &str = "/opt/sendoff/env";
+/// The label with the environment's id.
+const ENVIRONMENT: &str = "sendoff.environment";
+/// Is part of every environment's id: another recipe makes other images.
+const RECIPE: &str = "1";
+
+/// An image that an environment is in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BuiltImage {
+    /// Its name on the engine.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// Its platform (`linux/amd64`).
+    pub platform: String,
+}
+
+/// The environments on a container engine.
+#[derive(Debug, Clone)]
+pub struct Images {
+    dirs: Dirs,
+    engine: Engine,
+    platform: Option<String>,
+    variables: BTreeMap<String, String>,
+}
+
+impl Images {
+    /// Names the engine, the platform of the images (`linux/arm64`; the engine's own when not given), and the submitter's environment, which
+    /// says where packages come from.
+    pub fn new(dirs: &Dirs, engine: &Engine, platform: Option<&str>, variables: &BTreeMap<String, String>) -> Self {
+        Self { dirs: dirs.clone(), engine: engine.clone(), platform: platform.map(str::to_owned), variables: variables.clone() }
+    }
+
+    fn locks(&self) -> PathBuf {
+        self.dirs.cache.join("locks")
+    }
+
+    /// Looks at what is there; changes nothing on the engine, and runs nothing of the project.
+    pub async fn inspect(&self, spec: &Spec) -> Result<Inspection, Error> {
+        let (_, image) = base::find(self, spec).await?;
+        let python = image.as_ref().and_then(|image| ask::remembered(&self.dirs.cache, image));
+        let (Some(image), Some(python)) = (image, python) else {
+            return Ok(Inspection { python: None, lock: None, id: None, built: false, changed: Vec::new() });
+        };
+        let interpreter = python.interpreter();
+        let wanted = Requirements::of(spec)?;
+        let inputs = Inputs::of(&wanted.indexes(spec), &wanted, &interpreter)?;
+        let changed = inputs.changes_since(&self.locks(), &spec.root);
+        let lock = resolve::stored(&self.locks(), &inputs);
+        let id = lock.as_ref().map(|lock| id(lock, image.id.as_str(), &spec.system_packages));
+        let built = match &id {
+            Some(id) => self.whole(id).await?.is_some(),
+            None => false,
+        };
+        Ok(Inspection { python: Some(interpreter), lock, id, built, changed })
+    }
+
+    /// Makes the environment, or takes the one that is there; `upgrade` resolves, and asks for the base image, again.
+    pub async fn provision(&self, spec: &Spec, upgrade: bool, progress: &dyn Progress) -> Result<Environment, Error> {
+        let (name, image) = base::ensure(self, spec, upgrade, progress).await?;
+        let python = match ask::remembered(&self.dirs.cache, &image) {
+            Some(python) => python,
+            None => {
+                progress.step(Step::Asking { image: name.clone() });
+                ask::ask(&self.engine, &self.dirs.cache, &image, &name).await?
+            }
+        };
+        let platform = python.uv_platform().ok_or_else(|| Error::Platform { image: name.clone(), reason: python.unsuited() })?;
+        let interpreter = python.interpreter();
+        let wanted = Requirements::of(spec)?;
+        let spec = wanted.indexes(spec);
+        let inputs = Inputs::of(&spec, &wanted, &interpreter)?;
+        let lock = match resolve::stored(&self.locks(), &inputs).filter(|_| !upgrade) {
+            Some(lock) => lock,
+            None => {
+                if Uv::find(&self.dirs.data).is_none() {
+                    progress.step(Step::InstallingUv);
+                }
+                progress.step(Step::Resolving);
+                let (dirs, spec, locks, inputs) = (self.dirs.clone(), spec.clone(), self.locks(), inputs.clone());
+                let version = python.version.clone();
+                blocking(move || {
+                    let uv = Uv::find_or_install(&dirs.data)?;
+                    let lock = resolve::resolve(&uv, &spec, wanted, Goal::There { version: &version, platform: &platform }, upgrade)?;
+                    resolve::store(&locks, &inputs, &lock)?;
+                    Ok::<_, Error>(lock)
+                })
+                .await?
+            }
+        };
+        inputs.remember(&self.locks(), &spec.root);
+        let base = BaseImage::of(&name, &image);
+        self.build_once(&spec, Fixed { lock, interpreter, base: Some(base) }, &image, progress).await
+    }
+
+    /// Looks whether an environment is there that a job was run with.
+    pub async fn inspect_fixed(&self, spec: &Spec, fixed: &Fixed) -> Result<Inspection, Error> {
+        let id = fixed.base.as_ref().map(|base| id(&fixed.lock, &base.id, &spec.system_packages));
+        let built = match &id {
+            Some(id) => self.whole(id).await?.is_some(),
+            None => false,
+        };
+        Ok(Inspection { python: Some(fixed.interpreter.clone()), lock: Some(fixed.lock.clone()), id, built, changed: Vec::new() })
+    }
+
+    /// Makes an environment again that a job was run with, or takes it if it is there; nothing is resolved. A job that was run in a venv is
+    /// given an image made from what its spec names.
+    pub async fn restore(&self, spec: &Spec, fixed: Fixed, progress: &dyn Progress) -> Result<Environment, Error> {
+        let Some(base) = fixed.base.clone() else { return self.provision(spec, false, progress).await };
+        let image = match self.engine.image(&base.id).await? {
+            Some(image) => image,
+            None => {
+                let (_, image) = base::ensure(self, spec, false, progress).await?;
+                if image.id.as_str() != base.id {
+                    return Err(Error::BaseGone(base.name));
+                }
+                image
+            }
+        };
+        // Where packages come from may stand in a file that is gone by now.
+        let spec = Requirements::of(spec).map_or_else(|_| spec.clone(), |wanted| wanted.indexes(spec));
+        self.build_once(&spec, fixed, &image, progress).await
+    }
+
+    /// Returns where an environment is, or will be: its folder and its interpreter, both in the image, and the lock file that a live job
+    /// holds.
+    pub fn place(&self, id: &EnvironmentId) -> (PathBuf, PathBuf, PathBuf) {
+        (PathBuf::from(VENV), Path::new(VENV).join("bin").join("python"), lease_file(&self.dirs, id))
+    }
+
+    async fn build_once(&self, spec: &Spec, fixed: Fixed, base: &Image, progress: &dyn Progress) -> Result<Environment, Error> {
+        let id = id(&fixed.lock, base.id.as_str(), &spec.system_packages);
+        let (folder, python, lease_file) = self.place(&id);
+        let mut fresh = false;
+        loop {
+            let lease = locked(&lease_file, Lock::shared).await?;
+            if let Some(image) = self.whole(&id).await? {
+                let image = BuiltImage { name: name(&id), id: image.id.to_string(), platform: image.platform };
+                return Ok(Environment { id, folder, python, image: Some(image), fixed, lease_file, fresh, _lease: lease });
+            }
+            drop(lease);
+            // Between the two locks a prune may pass; then it is built again.
+            let _building = locked(&lease_file, Lock::exclusive).await?;
+            if self.whole(&id).await?.is_none() {
+                self.build(&id, spec, &fixed, base, progress).await?;
+                fresh = true;
+            }
+        }
+    }
+
+    async fn build(&self, id: &EnvironmentId, spec: &Spec, fixed: &Fixed, base: &Image, progress: &dyn Progress) -> Result<(), Error> {
+        let packages = fixed.lock.lines().filter(|line| !line.trim().is_empty()).count();
+        progress.step(Step::BuildingImage { packages });
+        let settings = Settings::of(spec, &self.variables);
+        let builder = self.builder().await?;
+        if builder == Builder::Classic && settings.has_credentials() {
+            return Err(Error::CredentialsInImage);
+        }
+        // By a name of its own: the user's may move to another image meanwhile.
+        let base_tag = format!("sendoff/base:{}", &base.id.as_str().trim_start_matches("sha256:")[..12]);
+        self.engine.tag(base.id.as_str(), &base_tag).await?;
+        let base_name = fixed.base.as_ref().map_or(base_tag.as_str(), |base| base.name.as_str());
+        let recipe = recipe::Recipe {
+            id,
+            base: &base_tag,
+            base_name,
+            python: &fixed.interpreter.path,
+            user: &base.user,
+            system_packages: &spec.system_packages,
+        };
+        let order = Order {
+            context: recipe.context(builder, &fixed.lock, &settings)?,
+            dockerfile: "Dockerfile".to_owned(),
+            tag: name(id),
+            labels: [
+                (ENVIRONMENT, id.to_string()),
+                ("sendoff.python", fixed.interpreter.version.clone()),
+                ("sendoff.base", base.id.to_string()),
+                ("sendoff.base.name", base_name.to_owned()),
+                ("sendoff.lock", crate::support::secret::without_credentials(&fixed.lock)),
+            ]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
+            platform: self.platform.clone(),
+            secrets: if builder == Builder::BuildKit { settings.secrets() } else { BTreeMap::new() },
+            ..Order::default()
+        };
+        self.engine.build(builder, order, &Steps(progress)).await.map_err(Error::Image)?;
+        Ok(())
+    }
+
+    /// Returns the image of an environment, if it is there and whole: a build names its image last.
+    async fn whole(&self, id: &EnvironmentId) -> Result<Option<Image>, Error> {
+        let image = self.engine.image(&name(id)).await?;
+        Ok(image.filter(|image| image.labels.get(ENVIRONMENT).is_some_and(|label| label == id.as_str())))
+    }
+
+    /// Returns how the engine builds.
+    async fn builder(&self) -> Result<Builder, Error> {
+        if self.variables.get("DOCKER_BUILDKIT").is_some_and(|value| value == "0") {
+            return Ok(Builder::Classic);
+        }
+        self.engine.builder().await.map_err(Error::Image)
+    }
+
+    /// Returns whether an image is of the platform that is wanted.
+    fn suits(&self, image: &Image) -> bool {
+        self.platform.as_deref().is_none_or(|wanted| wanted.starts_with(&image.platform) || image.platform.starts_with(wanted))
+    }
+}
+
+/// Names an environment after its lock and its base image.
+fn id(lock: &str, base: &str, system_packages: &[String]) -> EnvironmentId {
+    EnvironmentId::new(inputs::digest(format!("image {RECIPE}\n{base}\n{}\n{lock}", system_packages.join(" ")).as_bytes()))
+}
+
+/// Returns the name of an environment's image.
+fn name(id: &EnvironmentId) -> String {
+    format!("sendoff/env:{}", id.short())
+}
+
+fn lease_file(dirs: &Dirs, id: &EnvironmentId) -> PathBuf {
+    dirs.cache.join("images").join(format!("{}.lock", id.short()))
+}
+
+async fn locked(path: &Path, take: fn(&Path) -> Result<Lock, crate::support::fs::Error>) -> Result<Lock, Error> {
+    let path = path.to_owned();
+    Ok(blocking(move || take(&path)).await?)
+}
+
+/// Does blocking work on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Returns a name that nobody else gives.
+fn random_name() -> String {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).expect("the system has random numbers");
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,135 @@
+//! What leads to a package index from inside a build: index addresses with their credentials, proxies, the bundle of certificates.
+//!
+//! All of it goes to the build as secrets: a file of `export` lines, and the bundle. Nothing of it decides what the image is.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use url::Url;
+
+use super::super::Spec;
+use crate::support::secret::Secret;
+use crate::support::shell;
+
+/// How a build reaches what it needs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// Variables of the steps, for `uv`, `pip` and `apt-get`.
+    variables: BTreeMap<String, String>,
+    /// The bundle of certificates.
+    ca: Option<String>,
+    /// Folders of this machine that hold packages.
+    pub(super) folders: Vec<PathBuf>,
+}
+
+/// Variables that mean the same inside a build.
+const PASSED: [&str; 13] = [
+    "UV_DEFAULT_INDEX",
+    "UV_INDEX_URL",
+    "UV_INDEX",
+    "UV_EXTRA_INDEX_URL",
+    "UV_INDEX_STRATEGY",
+    "UV_NO_INDEX",
+    "UV_OFFLINE",
+    "UV_INSECURE_HOST",
+    "UV_HTTP_TIMEOUT",
+    "PIP_INDEX_URL",
+    "PIP_EXTRA_INDEX_URL",
+    "PIP_TRUSTED_HOST",
+    "PIP_DEFAULT_TIMEOUT",
+];
+const PROXIES: [&str; 4] = ["http_proxy", "https_proxy", "all_proxy", "no_proxy"];
+
+impl Settings {
+    /// Reads them from the spec and the submitter's environment; the spec comes first.
+    pub(super) fn of(spec: &Spec, variables: &BTreeMap<String, String>) -> Self {
+        let given = |name: &str| variables.get(name).filter(|value| !value.is_empty());
+        let mut settings = Self::default();
+        for name in PASSED {
+            if let Some(value) = given(name) {
+                settings.variables.insert(name.to_owned(), value.clone());
+            }
+        }
+        // Logins of named indexes.
+        for (name, value) in variables.iter().filter(|(name, _)| name.starts_with("UV_INDEX_")) {
+            settings.variables.insert(name.clone(), value.clone());
+        }
+        for lower in PROXIES {
+            if let Some(value) = given(lower).or_else(|| given(&lower.to_uppercase())) {
+                settings.variables.insert(lower.to_owned(), value.clone());
+                settings.variables.insert(lower.to_uppercase(), value.clone());
+            }
+        }
+        if let Some(url) = &spec.index_url {
+            settings.variables.insert("UV_DEFAULT_INDEX".to_owned(), url.clone());
+            settings.variables.remove("UV_INDEX_URL");
+        }
+        if !spec.extra_index_urls.is_empty() {
+            settings.variables.insert("UV_INDEX".to_owned(), spec.extra_index_urls.join(" "));
+        }
+        settings.translate();
+        settings.links(spec, given("UV_FIND_LINKS").or_else(|| given("PIP_FIND_LINKS")).map_or("", String::as_str));
+        let bundle = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().find_map(given);
+        settings.ca = bundle.and_then(|path| std::fs::read_to_string(path).ok());
+        settings
+    }
+
+    /// Lets `uv` know what only `pip` was told, and the other way round.
+    fn translate(&mut self) {
+        let same = [("PIP_INDEX_URL", "UV_DEFAULT_INDEX"), ("PIP_EXTRA_INDEX_URL", "UV_INDEX")];
+        for (pip, uv) in same {
+            if let (Some(value), None) = (self.variables.get(pip).cloned(), self.variables.get(uv)) {
+                self.variables.insert(uv.to_owned(), value);
+            }
+        }
+        for (uv, pip) in [("UV_INDEX_URL", "PIP_INDEX_URL"), ("UV_DEFAULT_INDEX", "PIP_INDEX_URL"), ("UV_INDEX", "PIP_EXTRA_INDEX_URL")] {
+            if let Some(value) = self.variables.get(uv).cloned() {
+                // `name=url` is uv's alone.
+                let urls: Vec<&str> = value.split_whitespace().map(unnamed).collect();
+                self.variables.insert(pip.to_owned(), urls.join(" "));
+            }
+        }
+    }
+
+    /// Sorts where packages lie besides indexes: pages are passed on, folders are sent along.
+    fn links(&mut self, spec: &Spec, ambient: &str) {
+        let ambient = ambient.split([' ', ',']).filter(|link| !link.is_empty()).map(str::to_owned);
+        let (pages, folders): (Vec<String>, Vec<String>) =
+            spec.find_links.iter().cloned().chain(ambient).partition(|link| link.contains("://"));
+        if !pages.is_empty() {
+            self.variables.insert("UV_FIND_LINKS".to_owned(), pages.join(","));
+            self.variables.insert("PIP_FIND_LINKS".to_owned(), pages.join(" "));
+        }
+        self.folders = folders.into_iter().map(PathBuf::from).collect();
+    }
+
+    /// Returns the lines that set the variables.
+    pub(super) fn exports(&self) -> String {
+        self.variables.iter().map(|(name, value)| format!("export {name}={}\n", shell::quote(value))).collect()
+    }
+
+    /// Returns the bundle of certificates; empty when the image's own will do.
+    pub(super) fn ca(&self) -> &str {
+        self.ca.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the secrets of the build, by their ids. Both are always there: a build that asks for one in vain fails.
+    pub(super) fn secrets(&self) -> BTreeMap<String, Secret> {
+        [("settings", self.exports()), ("ca", self.ca().to_owned())].map(|(id, text)| (id.to_owned(), Secret::new(text))).into()
+    }
+
+    /// Returns whether something of it is nobody else's business: a password in an address, or a login.
+    pub(super) fn has_credentials(&self) -> bool {
+        let has_user = |url: Url| !url.username().is_empty() || url.password().is_some();
+        let in_url = |text: &str| text.split([' ', ',']).any(|url| Url::parse(unnamed(url)).is_ok_and(has_user));
+        self.variables.iter().any(|(name, value)| name.ends_with("_PASSWORD") || in_url(value))
+    }
+}
+
+/// Returns the address of `name=address`.
+fn unnamed(text: &str) -> &str {
+    match text.split_once('=') {
+        Some((name, address)) if !name.contains(':') => address,
+        _ => text,
+    }
+}
