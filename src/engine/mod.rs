@@ -20,6 +20,7 @@ mod error;
 mod files;
 mod image;
 mod input;
+pub mod login;
 mod logs;
 mod name;
 mod network;

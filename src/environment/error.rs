@@ -66,17 +66,17 @@ pub enum Error {
         source: build::Error,
     },
     /// The base image has no Python that answers.
-    #[error("could not find a Python in the image `{image}`: {reason}")]
+    #[error("could not find a Python in the image {image}: {reason}")]
     NoPythonInImage {
-        /// The image.
+        /// The image, or the Dockerfile that it is of.
         image: String,
         /// Why.
         reason: String,
     },
     /// The base image is of a platform that packages are not made for.
-    #[error("packages cannot be installed into the image `{image}`: {reason}")]
+    #[error("packages cannot be installed into the image {image}: {reason}")]
     Platform {
-        /// The image.
+        /// The image, or the Dockerfile that it is of.
         image: String,
         /// Why.
         reason: String,
@@ -132,7 +132,7 @@ impl Hints for Error {
             Self::Engine(error) => error.hints(),
             Self::Image(error) | Self::Dockerfile { source: error, .. } => error.hints(),
             Self::NoPythonInImage { .. } => {
-                vec!["take an image with Python, such as `python:3.11-slim`, in `environment.image`".to_owned()]
+                vec!["take an image with Python, such as `python:3.11-slim`".to_owned()]
             }
             Self::Platform { .. } => vec!["take an image made of Debian packages, such as `python:3.11-slim`".to_owned()],
             Self::CredentialsInImage => vec!["use Docker Engine 20.10 or newer, or an index that wants none".to_owned()],

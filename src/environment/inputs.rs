@@ -61,6 +61,12 @@ impl Inputs {
         Ok(Self(inputs))
     }
 
+    /// Adds what an image has already.
+    pub(super) fn with_base(mut self, packages: &[String]) -> Self {
+        self.0.insert("image".to_owned(), digest(packages.join("\n").as_bytes()));
+        self
+    }
+
     /// Returns the name of the lock that these inputs lead to.
     pub(super) fn key(&self) -> String {
         digest(serde_json::to_string(&self.0).unwrap_or_default().as_bytes())

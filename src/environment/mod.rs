@@ -57,7 +57,7 @@ pub enum Step {
     },
     /// The base image is asked about its Python.
     Asking {
-        /// Its name.
+        /// Its name, or the Dockerfile that it is of.
         image: String,
     },
     /// The image is being built.

@@ -98,6 +98,8 @@ pub(super) enum Goal<'a> {
         version: &'a str,
         /// Its platform, as `uv` calls it.
         platform: &'a str,
+        /// Packages that are there, whose versions are kept wherever they fit: `name==version` lines.
+        packages: &'a [String],
     },
 }
 
@@ -115,18 +117,25 @@ pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, goal: Goal<'_>
     if lines.is_empty() {
         return Ok(String::new());
     }
+    let packages = if let Goal::There { packages, .. } = goal { packages } else { &[] };
+    let kept = temporary("lock-", packages)?;
     let input = temporary("requirements-", &lines)?;
     let bounds = temporary("constraints-", &constraints)?;
     let mut command = ambient(uv.command());
     command.args(["pip", "compile", "--quiet", "--no-header", "--no-annotate"]);
     match goal {
         Goal::Here(interpreter) => command.arg("--python").arg(&interpreter.path),
-        Goal::There { version, platform } => command.args(["--python-version", version, "--python-platform", platform]),
+        Goal::There { version, platform, .. } => {
+            // What is written over is read first, as the versions to keep.
+            command.args(["--python-version", version, "--python-platform", platform, "--output-file"]).arg(kept.path())
+        }
     };
     add_indexes(&mut command, spec);
-    if upgrade {
-        command.arg("--upgrade");
-    }
+    match goal {
+        Goal::Here(_) if upgrade => command.arg("--upgrade"),
+        Goal::There { .. } if upgrade => command.arg("--refresh"),
+        _ => &mut command,
+    };
     if !constraints.is_empty() {
         command.arg("--constraints").arg(bounds.path());
     }
@@ -134,7 +143,10 @@ pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, goal: Goal<'_>
     let text = std::fs::File::open(input.path()).context("read", input.path())?;
     command.arg("-").current_dir(&folder);
     let output = command::capture_with(&mut command, LIMIT, Some(text)).map_err(Error::Resolve)?;
-    located(&String::from_utf8_lossy(&output.stdout), &folder)
+    match goal {
+        Goal::Here(_) => located(&String::from_utf8_lossy(&output.stdout), &folder),
+        Goal::There { .. } => located(&fs::read_to_string(kept.path())?, &folder),
+    }
 }
 
 fn temporary(prefix: &str, lines: &[String]) -> Result<tempfile::NamedTempFile, Error> {

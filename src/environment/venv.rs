@@ -27,6 +27,9 @@ pub struct Built {
     pub packages: Vec<String>,
     /// When it was built.
     pub created_at: jiff::Timestamp,
+    /// The image that it is in; none for a venv.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// Names an environment after its lock and its interpreter.
@@ -78,6 +81,7 @@ pub(super) fn build(
             python: order.interpreter.version.clone(),
             packages: order.lock.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect(),
             created_at: clock::now(),
+            image: None,
         };
         let text = serde_json::to_vec_pretty(&built).expect("plain data of ours always serialises");
         fault::point("environment.before-complete");

@@ -40,7 +40,7 @@ impl environment::Progress for Steps<'_> {
                 self.0.step(&format!("building the environment ({})", Count(packages, "package")));
             }
             environment::Step::Pulling { image } => self.0.step(&format!("pulling the image `{image}`")),
-            environment::Step::Asking { image } => self.0.step(&format!("asking the image `{image}` for its Python")),
+            environment::Step::Asking { image } => self.0.step(&format!("asking the image {image} for its Python")),
             environment::Step::BuildingImage { packages } => {
                 self.0.step(&format!("building the environment's image ({})", Count(packages, "package")));
             }

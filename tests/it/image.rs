@@ -33,6 +33,8 @@ struct World {
     engine: Engine,
     variables: BTreeMap<String, String>,
     heard: Heard,
+    /// Part of the names of packages: images are shared by whoever has the same lock.
+    mark: String,
 }
 
 impl World {
@@ -41,7 +43,16 @@ impl World {
         let endpoint = Endpoint::choose(None, &variables, Path::new("/nonexistent")).expect("there is an engine");
         let engine = Engine::connect(&endpoint).await.expect("the engine answers");
         let folder = tempfile::tempdir().expect("a temporary folder");
-        Self { folder, engine, variables, heard: Heard::default() }
+        let mark = folder
+            .path()
+            .display()
+            .to_string()
+            .bytes()
+            .filter(u8::is_ascii_alphanumeric)
+            .map(char::from)
+            .collect::<String>()
+            .to_lowercase();
+        Self { folder, engine, variables, heard: Heard::default(), mark }
     }
 
     fn images(&self) -> Images {
@@ -50,9 +61,16 @@ impl World {
         Images::new(&dirs, &self.engine, None, &self.variables)
     }
 
-    /// Makes a wheel, which no index has.
-    fn wheel(&self, name: &str, version: &str, says: &str) {
-        wheel(&self.folder.path().join("wheels"), name, version, says, &[]);
+    /// Makes a wheel, which no index has, and returns the package's name.
+    fn wheel(&self, name: &str, version: &str, says: &str) -> String {
+        let name = format!("{name}{}", self.mark);
+        wheel(&self.folder.path().join("wheels"), &name, version, says, &[]);
+        name
+    }
+
+    /// Runs Python's `print` of what modules say.
+    async fn says(&self, environment: &Environment, module: &str) -> String {
+        self.run(environment, &["-c", &format!("import {module}; print({module}.SAYS)")]).await
     }
 
     fn spec(&self, packages: &[&str]) -> Spec {
@@ -94,8 +112,14 @@ impl World {
         String::from_utf8(pieces.concat()).expect("the log is UTF-8")
     }
 
-    async fn forget(&self, environment: Environment) {
-        self.engine.remove_image(&environment.image.expect("it is in an image").name).await.expect("it is removed");
+    /// Returns a text without the name that differs from run to run.
+    fn plain(&self, text: &str) -> String {
+        text.replace(&self.folder.path().display().to_string(), "[ROOT]")
+    }
+
+    /// Removes everything that was made here.
+    async fn clean(&self) {
+        self.images().prune(None).await.expect("it is removed");
     }
 }
 
@@ -103,12 +127,12 @@ impl World {
 #[ignore = "needs a container engine"]
 async fn an_environment_becomes_an_image_once_and_its_packages_are_compiled() {
     let world = World::new().await;
-    world.wheel("sendoffalpha", "1.0", "alpha one");
-    let spec = world.spec(&["sendoffalpha"]);
+    let alpha = world.wheel("alpha", "1.0", "alpha one");
+    let spec = world.spec(&[&alpha]);
     let made = world.provision(&spec).await.expect("it is made");
-    assert!(made.fresh && made.fixed.lock == "sendoffalpha==1.0\n", "{made:?}");
-    let code = "import sendoffalpha, os; print(sendoffalpha.SAYS, os.path.exists(sendoffalpha.__cached__))";
-    assert_eq!(world.run(&made, &["-c", code]).await, "alpha one True\n");
+    assert!(made.fresh && made.fixed.lock == format!("{alpha}==1.0\n"), "{made:?}");
+    let code = format!("import {alpha} as alpha, os; print(alpha.SAYS, os.path.exists(alpha.__cached__))");
+    assert_eq!(world.run(&made, &["-c", &code]).await, "alpha one True\n");
     assert!(world.heard.take().contains(&Step::ImageStep("installing packages".to_owned())));
 
     let again = world.provision(&spec).await.expect("it is there");
@@ -116,6 +140,243 @@ async fn an_environment_becomes_an_image_once_and_its_packages_are_compiled() {
     assert_eq!(world.heard.take(), []);
     let inspection = world.images().inspect(&spec).await.expect("it is looked at");
     assert_eq!((inspection.id.as_ref(), inspection.built), (Some(&made.id), true));
-    drop(again);
-    world.forget(made).await;
+    drop((again, made));
+    world.clean().await;
+}
+
+/// The causes of an error, as they are shown.
+fn told(error: &Error) -> String {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn a_changed_list_installs_packages_and_nothing_else() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "alpha one");
+    let beta = world.wheel("beta", "1.0", "beta one");
+    let first = world.provision(&world.spec(&[&alpha])).await.expect("it is made");
+    world.heard.take();
+    let second = world.provision(&world.spec(&[&alpha, &beta])).await.expect("it is made");
+    let steps: Vec<Step> = world.heard.take().into_iter().filter(|step| matches!(step, Step::ImageStep(_))).collect();
+    assert_eq!(steps, ["installing packages", "writing the image"].map(|name| Step::ImageStep(name.to_owned())));
+    assert_ne!(first.id, second.id);
+    assert_eq!(world.says(&second, &beta).await, "beta one\n");
+    drop((first, second));
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn two_submissions_at_once_build_one_image() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "made once");
+    let spec = world.spec(&[&alpha]);
+    let (one, two) = tokio::join!(world.provision(&spec), world.provision(&spec));
+    let (one, two) = (one.expect("it is made"), two.expect("it is there"));
+    assert!(one.fresh != two.fresh && one.image == two.image, "{one:?} {two:?}");
+    drop((one, two));
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn credentials_of_an_index_reach_the_build_and_no_layer() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "behind a password");
+    let file = format!("{alpha}-1.0-py3-none-any.whl");
+    let wheel = std::fs::read(world.folder.path().join(format!("wheels/{file}"))).expect("it was made");
+    let index = wiremock::MockServer::start().await;
+    let serve = |path: &str, answer| {
+        wiremock::Mock::given(wiremock::matchers::path(path)).and(wiremock::matchers::basic_auth("me", "hunter2")).respond_with(answer)
+    };
+    let page = format!("<a href='/files/{file}'>{file}</a>");
+    let answer = wiremock::ResponseTemplate::new(200);
+    serve(&format!("/simple/{alpha}/"), answer.clone().set_body_raw(page, "text/html")).mount(&index).await;
+    serve(&format!("/files/{file}"), answer.set_body_raw(wheel, "application/zip")).mount(&index).await;
+    wiremock::Mock::given(wiremock::matchers::any())
+        .respond_with(wiremock::ResponseTemplate::new(401))
+        .with_priority(9)
+        .mount(&index)
+        .await;
+    let mut spec = world.spec(&[&alpha]);
+    spec.find_links = Vec::new();
+    spec.extra_index_urls = vec![format!("http://me:hunter2@{}/simple/", index.address())];
+
+    let made = world.provision(&spec).await.expect("it is made");
+    assert_eq!(world.says(&made, &alpha).await, "behind a password\n");
+    let name = &made.image.as_ref().expect("it is in an image").name;
+    let docker = bollard::Docker::connect_with_defaults().expect("there is an engine");
+    let history = docker.image_history(name).await.expect("it has one");
+    assert!(!format!("{history:?}").contains("hunter2"), "{history:?}");
+    let saved: Vec<_> = docker.export_image(name).try_collect().await.expect("it is read");
+    let saved = saved.concat();
+    // The name of the package is in it, so what is looked through is not compressed.
+    let has = |text: &str| saved.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("behind a password") && !has("hunter2"));
+    drop(made);
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn a_failed_build_shows_the_step_with_its_last_lines_and_leaves_no_image() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "there");
+    let spec = world.spec(&[&alpha]);
+    let made = world.provision(&spec).await.expect("it is made");
+    let mut fixed = made.fixed.clone();
+    drop(made);
+    world.clean().await;
+    fixed.lock = "sendoffmissing==1.0\n".to_owned();
+    let error = world.images().restore(&spec, fixed, &world.heard).await.expect_err("no index has it");
+    insta::assert_snapshot!(told(&error), @r"
+    could not build the image of the environment
+    the step `installing packages` of the build failed: exit code 1
+    Using Python 3.11.2 environment at: /opt/sendoff/env
+    error: No solution found when resolving dependencies
+      cause: Because sendoffmissing was not found in the package registry and you require sendoffmissing==1.0, we can conclude that your requirements are unsatisfiable.
+    ");
+    assert_eq!(
+        world.images().list().await.expect("images are listed").iter().filter(|built| built.packages == ["sendoffmissing==1.0"]).count(),
+        0
+    );
+    assert_eq!(world.images().prune(None).await.expect("nothing is left"), []);
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn a_build_that_is_given_up_leaves_no_image() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "given up");
+    let spec = world.spec(&[&alpha]);
+    {
+        let images = world.images();
+        let mut building = Box::pin(images.provision(&spec, false, &world.heard));
+        let begun = async {
+            while !world.heard.0.lock().expect("nobody panics meanwhile").iter().any(|step| matches!(step, Step::ImageStep(_))) {
+                tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+            }
+        };
+        tokio::select! {
+            made = &mut building => panic!("it was too fast: {made:?}"),
+            () = begun => {}
+        }
+    }
+    assert!(!world.images().inspect(&spec).await.expect("it is looked at").built);
+    assert!(world.provision(&spec).await.expect("it is made").fresh);
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn without_buildkit_a_public_index_serves_and_one_with_credentials_is_refused() {
+    let mut world = World::new().await;
+    world.variables.insert("DOCKER_BUILDKIT".to_owned(), "0".to_owned());
+    let alpha = world.wheel("alpha", "1.0", "the classic way");
+    let mut spec = world.spec(&[&alpha]);
+    let made = world.provision(&spec).await.expect("it is made");
+    assert_eq!(world.says(&made, &alpha).await, "the classic way\n");
+    let fixed = made.fixed.clone();
+    drop(made);
+    world.clean().await;
+    spec.extra_index_urls = vec!["https://me:hunter2@index.test/simple".to_owned()];
+    let error = world.images().restore(&spec, fixed, &world.heard).await.expect_err("they would stay");
+    insta::assert_snapshot!(told(&error), @"the package index wants credentials, and the container engine has no BuildKit: they would stay in the image");
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn a_dockerfile_is_the_base_and_what_it_copies_makes_it_another() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "from the base");
+    let beta = world.wheel("beta", "1.0", "beta one");
+    let root = world.folder.path();
+    let text =
+        "FROM python:3.11-slim\nCOPY wheels/alpha*-1.0-py3-none-any.whl data.txt /srv/\nRUN pip install --no-index /srv/*.whl\nUSER 1234\n";
+    for (name, text) in [("Dockerfile", text), ("data.txt", "one\n"), (".dockerignore", "cache\ndata\n")] {
+        std::fs::write(root.join(name), text).expect("writable");
+    }
+    let mut spec = world.spec(&[&alpha, &beta]);
+    spec.base = Base::Dockerfile { path: root.join("Dockerfile"), context: root.to_owned() };
+    // A newer one that the base does not have.
+    world.wheel("alpha", "2.0", "from the index");
+    let made = world.provision(&spec).await.expect("it is made");
+    assert_eq!(made.fixed.lock, format!("{alpha}==1.0\n{beta}==1.0\n"));
+    let code =
+        format!("import {alpha} as alpha, {beta} as beta, os; print(alpha.SAYS, beta.SAYS, os.getuid(), open('/srv/data.txt').read())");
+    assert_eq!(world.run(&made, &["-c", &code]).await, "from the base beta one 1234 one\n\n");
+    let again = world.provision(&spec).await.expect("it is there");
+    assert!(!again.fresh);
+    std::fs::write(root.join("data.txt"), "two\n").expect("writable");
+    let changed = world.provision(&spec).await.expect("it is made");
+    assert!(changed.id != made.id && world.run(&changed, &["-c", "print(open('/srv/data.txt').read())"]).await == "two\n\n");
+
+    std::fs::write(root.join("Dockerfile"), "FROM python:3.11-slim\nRUN echo first; echo second >&2; exit 3\n").expect("writable");
+    let error = world.provision(&spec).await.expect_err("it fails");
+    insta::assert_snapshot!(world.plain(&told(&error)), @r"
+    could not build `[ROOT]/Dockerfile`
+    the step `[2/2] RUN echo first; echo second >&2; exit 3` of the build failed: exit code 3
+    first
+    second
+    ");
+    drop((made, again, changed));
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn images_that_cannot_hold_an_environment_are_told_apart() {
+    let world = World::new().await;
+    let root = world.folder.path();
+    let mut spec = world.spec(&[]);
+    spec.base = Base::Dockerfile { path: root.join("Dockerfile"), context: root.to_owned() };
+    let answer = r#"{"program": "/usr/bin/python3", "version": "3.11.2", "platform": "linux-x86_64", "glibc": null, "packages": {}}"#;
+    std::fs::write(root.join("alpine"), format!("#!/bin/sh\necho '{answer}'\n")).expect("writable");
+    let mut all = String::new();
+    for text in [
+        "FROM python:3.11-slim\nRUN rm /usr/bin/python /usr/bin/python3\n",
+        "FROM python:3.11-slim\nCOPY alpine /usr/local/bin/python3\nRUN chmod 755 /usr/local/bin/python3\n",
+        "FROM python:3.11-slim\nRUN rm /usr/bin/dash /usr/bin/sh\n",
+    ] {
+        std::fs::write(root.join("Dockerfile"), text).expect("writable");
+        let error = world.provision(&spec).await.expect_err("it is refused");
+        all.push_str(&format!("{}\nhint: {}\n", told(&error), sendoff::support::hints::Hints::hints(&error).join("\n")));
+    }
+    spec.base = Base::Image("sendoff-test/no-such-image:1".to_owned());
+    let unknown = told(&world.provision(&spec).await.expect_err("no registry has it"));
+    all.push_str(unknown.lines().next().unwrap_or_default());
+    insta::assert_snapshot!(world.plain(&all), @r"
+    could not find a Python in the image of `[ROOT]/Dockerfile`: neither `python3` nor `python` is on its PATH
+    hint: take an image with Python, such as `python:3.11-slim`
+    packages cannot be installed into the image of `[ROOT]/Dockerfile`: its C library is not glibc (Alpine's is musl)
+    hint: take an image made of Debian packages, such as `python:3.11-slim`
+    could not find a Python in the image of `[ROOT]/Dockerfile`: it has no shell either
+    hint: take an image with Python, such as `python:3.11-slim`
+    could not pull the image `sendoff-test/no-such-image:1`
+    ");
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn prune_passes_over_what_a_job_or_a_container_uses() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "to be pruned");
+    let made = world.provision(&world.spec(&[&alpha])).await.expect("it is made");
+    let images = world.images();
+    assert_eq!(images.prune(None).await.expect("it is leased"), []);
+    let image = made.image.clone().expect("it is in an image");
+    let id = made.id.clone();
+    drop(made);
+    let name = format!("sendoff-test-prune-{}", std::process::id());
+    let spec = ContainerSpec { name: name.clone(), image: image.id, ..ContainerSpec::default() };
+    world.engine.create(&spec).await.expect("it is created");
+    assert_eq!(images.prune(None).await.expect("it has a container"), []);
+    assert!(matches!(images.prune(Some(&id)).await, Err(Error::InUse(_))));
+    world.engine.remove(&name, Removal::Forced).await.expect("it is removed");
+    let removed = images.prune(None).await.expect("nobody needs it");
+    assert_eq!(removed.iter().map(|built| (&built.id, built.packages.clone())).collect::<Vec<_>>(), [(&id, vec![format!("{alpha}==1.0")])]);
+    assert_eq!(world.engine.image(&image.name).await.expect("it is asked for"), None);
 }

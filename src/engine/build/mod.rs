@@ -24,7 +24,7 @@ use http_body_util::{BodyExt, BodyStream, Full};
 use hyper::Request;
 use hyper::header::{CONTENT_TYPE, HOST};
 
-use super::{Engine, ImageId, classify};
+use super::{Engine, ImageId, classify, login};
 use crate::support::secret::Secret;
 use progress::Reader;
 use session::{Answers, Session};
@@ -39,15 +39,6 @@ pub enum Builder {
     BuildKit,
     /// The classic builder, which has neither.
     Classic,
-}
-
-/// A user of a registry.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// Its name.
-    pub user: String,
-    /// Its password or token.
-    pub password: Secret,
 }
 
 /// What is built.
@@ -67,8 +58,8 @@ pub struct Order {
     pub platform: Option<String>,
     /// Secrets by the ids that the Dockerfile mounts them by; only BuildKit can hand them out.
     pub secrets: BTreeMap<String, Secret>,
-    /// Logins by the registries' hosts.
-    pub logins: BTreeMap<String, Login>,
+    /// The network of its steps, `host` or `none`; the engine's default when not given.
+    pub network: Option<String>,
     /// Whether steps whose results are there are done all the same.
     pub anew: bool,
 }
@@ -84,7 +75,7 @@ pub trait Watch: Send + Sync {
 impl Engine {
     /// Returns how the engine builds; BuildKit is asked for a session, which costs one round trip.
     pub async fn builder(&self) -> Result<Builder, Error> {
-        let session = Session::open(self, Answers::default()).await?;
+        let session = Session::open(self, Answers { secrets: BTreeMap::new(), login: |_| None }).await?;
         Ok(if session.is_some() { Builder::BuildKit } else { Builder::Classic })
     }
 
@@ -92,17 +83,14 @@ impl Engine {
     pub async fn build(&self, builder: Builder, order: Order, watch: &dyn Watch) -> Result<ImageId, Error> {
         let session = match builder {
             Builder::BuildKit => {
-                let answers = Answers { secrets: order.secrets.clone(), logins: order.logins.clone() };
+                let answers = Answers { secrets: order.secrets.clone(), login: login::for_registry };
                 Some(Session::open(self, answers).await?.ok_or(Error::NoBuildKit)?)
             }
             Builder::Classic if order.secrets.is_empty() => None,
             Builder::Classic => return Err(Error::NoBuildKit),
         };
-        let mut request = Request::post(target(&order, session.as_ref())).header(HOST, "engine").header(CONTENT_TYPE, "application/x-tar");
-        if session.is_none() && !order.logins.is_empty() {
-            request = request.header("X-Registry-Config", registry_config(&order.logins));
-        }
-        let request = request.body(Full::new(order.context)).expect("the query is encoded, and the header is base64");
+        let request = Request::post(target(&order, session.as_ref())).header(HOST, "engine").header(CONTENT_TYPE, "application/x-tar");
+        let request = request.body(Full::new(order.context)).expect("the query is encoded");
         let mut sender = wire::handshake(self).await?;
         let response = sender.send_request(request).await.map_err(|error| wire::lost(&error))?;
         let status = response.status();
@@ -136,6 +124,9 @@ fn target(order: &Order, session: Option<&Session>) -> String {
     if let Some(platform) = &order.platform {
         query.append_pair("platform", platform);
     }
+    if let Some(network) = &order.network {
+        query.append_pair("networkmode", network);
+    }
     if order.anew {
         query.append_pair("nocache", "1");
     }
@@ -148,16 +139,6 @@ fn target(order: &Order, session: Option<&Session>) -> String {
 
 fn json(map: &BTreeMap<String, String>) -> String {
     serde_json::to_string(map).expect("a map of texts always serialises")
-}
-
-/// Returns the logins as the classic builder wants them.
-fn registry_config(logins: &BTreeMap<String, Login>) -> String {
-    use base64::Engine as _;
-    let entry = |(host, login): (&String, &Login)| {
-        (host.clone(), serde_json::json!({ "username": login.user, "password": login.password.expose() }))
-    };
-    let all: serde_json::Map<String, serde_json::Value> = logins.iter().map(entry).collect();
-    base64::engine::general_purpose::URL_SAFE.encode(serde_json::Value::Object(all).to_string())
 }
 
 /// Returns a name that nobody else gives.

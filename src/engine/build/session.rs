@@ -17,8 +17,8 @@ use hyper_util::rt::TokioExecutor;
 use prost::Message;
 
 use super::messages::{CredentialsAnswer, Health, Named, SecretAnswer};
-use super::{Login, wire};
-use crate::engine::{Engine, Error};
+use super::wire;
+use crate::engine::{Credentials, Engine, Error};
 use crate::support::secret::Secret;
 
 const HEALTH: &str = "/grpc.health.v1.Health/Check";
@@ -26,12 +26,11 @@ const SECRET: &str = "/moby.buildkit.secrets.v1.Secrets/GetSecret";
 const CREDENTIALS: &str = "/moby.filesync.v1.Auth/Credentials";
 
 /// What BuildKit may ask for.
-#[derive(Debug, Default)]
 pub(super) struct Answers {
     /// Secrets by their ids.
     pub(super) secrets: BTreeMap<String, Secret>,
-    /// Logins by the registries' hosts.
-    pub(super) logins: BTreeMap<String, Login>,
+    /// Looks up who we are to the registry of a host.
+    pub(super) login: fn(&str) -> Option<Credentials>,
 }
 
 /// An open session, which ends with this value.
@@ -97,10 +96,17 @@ enum Outcome {
     Unimplemented,
 }
 
-async fn answer(request: Request<Incoming>, answers: &Answers) -> Response<http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>> {
+async fn answer(
+    request: Request<Incoming>,
+    answers: &Arc<Answers>,
+) -> Response<http_body_util::combinators::UnsyncBoxBody<Bytes, Infallible>> {
     let (head, body) = request.into_parts();
     let outcome = match body.collect().await.ok().and_then(|body| unframed(&body.to_bytes())) {
-        Some(message) => respond(head.uri.path(), &message, answers),
+        Some(message) => {
+            let (method, answers) = (head.uri.path().to_owned(), answers.clone());
+            // A helper that knows a login is a program that is waited for.
+            tokio::task::spawn_blocking(move || respond(&method, &message, &answers)).await.unwrap_or(Outcome::Invalid)
+        }
         None => Outcome::Invalid,
     };
     let (status, body) = match outcome {
@@ -129,11 +135,11 @@ fn respond(method: &str, message: &[u8], answers: &Answers) -> Outcome {
         },
         CREDENTIALS => {
             // A registry that nobody has logged in to is asked as nobody.
-            let login = answers.logins.get(&name);
-            let answer = login.map_or_else(CredentialsAnswer::default, |login| CredentialsAnswer {
-                user: login.user.clone(),
-                secret: login.password.expose().to_owned(),
-            });
+            let answer = match (answers.login)(&name) {
+                Some(Credentials::User { name, password }) => CredentialsAnswer { user: name, secret: password.expose().to_owned() },
+                Some(Credentials::IdentityToken(token)) => CredentialsAnswer { user: String::new(), secret: token.expose().to_owned() },
+                None => CredentialsAnswer::default(),
+            };
             Outcome::Ok(answer.encode_to_vec())
         }
         _ => Outcome::Unimplemented,
@@ -160,8 +166,8 @@ mod tests {
     use super::*;
 
     fn answers() -> Answers {
-        let login = Login { user: "me".to_owned(), password: Secret::new("p") };
-        Answers { secrets: [("index".to_owned(), Secret::new("s3"))].into(), logins: [("registry.test".to_owned(), login)].into() }
+        let login = |host: &str| (host == "registry.test").then(|| Credentials::User { name: "me".to_owned(), password: Secret::new("p") });
+        Answers { secrets: [("index".to_owned(), Secret::new("s3"))].into(), login }
     }
 
     fn ask(method: &str, name: &str) -> Option<Vec<u8>> {

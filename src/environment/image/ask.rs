@@ -38,6 +38,13 @@ impl Python {
         Interpreter::in_image(self.program.clone(), self.version.clone(), format!("{}{glibc}", self.platform))
     }
 
+    /// Returns the packages as lines of a lock, in order. The local part of a version, which names a build (`2.3.0+cu121`), is left out: no index has it.
+    pub(super) fn pins(&self) -> Vec<String> {
+        let mut pins: Vec<String> = self.packages.iter().map(|(name, version)| format!("{name}=={}", public(version))).collect();
+        pins.sort();
+        pins
+    }
+
     /// Says why `uv` has no name for the platform.
     pub(super) fn unsuited(&self) -> String {
         match &self.glibc {
@@ -53,6 +60,10 @@ impl Python {
         let known = (31..=40).rev().chain([28, 17]).find(|known| *known <= minor)?;
         Some(format!("{machine}-manylinux_2_{known}"))
     }
+}
+
+fn public(version: &str) -> &str {
+    version.split('+').next().unwrap_or(version)
 }
 
 fn file(cache: &Path, image: &Image) -> PathBuf {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::{Base, Error, Progress, Spec, Step, python, resolve};
 use super::Images;
-use crate::engine::{self, Image};
+use crate::engine::{self, Image, login};
 use crate::support::uv::Uv;
 
 /// The Pythons that public images have, the one first that most packages are made for.
@@ -84,10 +84,22 @@ pub(super) async fn ensure(images: &Images, spec: &Spec, anew: bool, progress: &
     }
 }
 
+/// Names the base image for messages.
+pub(super) fn shown(spec: &Spec, name: &str) -> String {
+    match &spec.base {
+        Base::Python | Base::Image(_) => format!("`{name}`"),
+        Base::Dockerfile { path, .. } => format!("of `{}`", path.display()),
+    }
+}
+
 /// Pulls an image, for the platform that is wanted.
 pub(super) async fn pull(images: &Images, name: &str, progress: &dyn Progress) -> Result<Image, Error> {
     progress.step(Step::Pulling { image: name.to_owned() });
-    images.engine.pull(name, images.platform.as_deref(), None, &|_| {}).await?;
+    let login = {
+        let name = name.to_owned();
+        super::blocking(move || login::for_image(&name)).await
+    };
+    images.engine.pull(name, images.platform.as_deref(), login.as_ref(), &|_| {}).await?;
     images.engine.image(name).await?.ok_or_else(|| Error::BaseGone(name.to_owned()))
 }
 

@@ -9,6 +9,9 @@ use crate::engine::Image;
 use crate::engine::build::{Context, Mode, Order};
 use crate::support::fs;
 
+/// The label of such images.
+pub(super) const DOCKERFILE: &str = "sendoff.dockerfile";
+
 /// Returns the name of the image of a Dockerfile.
 pub(super) fn tag(digest: &str) -> String {
     format!("sendoff/dockerfile:{}", &digest[..12])
@@ -76,12 +79,14 @@ pub(super) async fn build(
         context: archive.finish(),
         dockerfile: OWN.to_owned(),
         tag: name.to_owned(),
-        labels: [("sendoff.dockerfile".to_owned(), name.to_owned())].into(),
+        labels: [(DOCKERFILE, name.to_owned()), (super::OWNER, super::owner(&images.dirs)?)]
+            .map(|(name, value)| (name.to_owned(), value))
+            .into(),
         platform: images.platform.clone(),
         anew,
         ..Order::default()
     };
-    let failed = |source| Error::Dockerfile { path: path.to_owned(), source };
+    let failed = |source| Error::Dockerfile { path: path.to_owned(), source: super::steps::named(source) };
     let builder = images.builder().await?;
     let id = images.engine.build(builder, order, &Steps(progress)).await.map_err(failed)?;
     images.engine.image(id.as_str()).await?.ok_or_else(|| Error::BaseGone(name.to_owned()))

@@ -10,6 +10,7 @@
 mod ask;
 mod base;
 mod dockerfile;
+mod kept;
 mod recipe;
 mod settings;
 mod steps;
@@ -23,8 +24,11 @@ use super::{Environment, EnvironmentId, Error, Fixed, Inputs, Inspection, Progre
 use crate::engine::build::{Builder, Order};
 use crate::engine::{Engine, Image};
 use crate::support::dirs::Dirs;
+use crate::support::fs;
 use crate::support::lock::Lock;
+use crate::support::secret::without_credentials;
 use crate::support::uv::Uv;
+use ask::Python;
 use settings::Settings;
 use steps::Steps;
 
@@ -32,8 +36,20 @@ pub use base::BaseImage;
 
 /// The venv inside of every image.
 const VENV: &str = "/opt/sendoff/env";
+/// Names of base images, which keep them from being taken for another while an image is made from them.
+const BASES: &str = "sendoff/base:";
+/// How often a build is begun whose base image loses that name.
+const ATTEMPTS: usize = 3;
 /// The label with the environment's id.
 const ENVIRONMENT: &str = "sendoff.environment";
+/// The label that says whose cache knows the leases of an image.
+const OWNER: &str = "sendoff.owner";
+/// The label with the version of its Python.
+const PYTHON: &str = "sendoff.python";
+/// The label with the base image's id.
+const BASE: &str = "sendoff.base";
+/// The label with the lock.
+const LOCK: &str = "sendoff.lock";
 /// Is part of every environment's id: another recipe makes other images.
 const RECIPE: &str = "1";
 
@@ -77,7 +93,7 @@ impl Images {
         };
         let interpreter = python.interpreter();
         let wanted = Requirements::of(spec)?;
-        let inputs = Inputs::of(&wanted.indexes(spec), &wanted, &interpreter)?;
+        let inputs = Inputs::of(&wanted.indexes(spec), &wanted, &interpreter)?.with_base(&python.pins());
         let changed = inputs.changes_since(&self.locks(), &spec.root);
         let lock = resolve::stored(&self.locks(), &inputs);
         let id = lock.as_ref().map(|lock| id(lock, image.id.as_str(), &spec.system_packages));
@@ -91,18 +107,13 @@ impl Images {
     /// Makes the environment, or takes the one that is there; `upgrade` resolves, and asks for the base image, again.
     pub async fn provision(&self, spec: &Spec, upgrade: bool, progress: &dyn Progress) -> Result<Environment, Error> {
         let (name, image) = base::ensure(self, spec, upgrade, progress).await?;
-        let python = match ask::remembered(&self.dirs.cache, &image) {
-            Some(python) => python,
-            None => {
-                progress.step(Step::Asking { image: name.clone() });
-                ask::ask(&self.engine, &self.dirs.cache, &image, &name).await?
-            }
-        };
-        let platform = python.uv_platform().ok_or_else(|| Error::Platform { image: name.clone(), reason: python.unsuited() })?;
+        let shown = base::shown(spec, &name);
+        let python = self.python(&image, &shown, progress).await?;
+        let platform = python.uv_platform().ok_or_else(|| Error::Platform { image: shown, reason: python.unsuited() })?;
         let interpreter = python.interpreter();
         let wanted = Requirements::of(spec)?;
         let spec = wanted.indexes(spec);
-        let inputs = Inputs::of(&spec, &wanted, &interpreter)?;
+        let inputs = Inputs::of(&spec, &wanted, &interpreter)?.with_base(&python.pins());
         let lock = match resolve::stored(&self.locks(), &inputs).filter(|_| !upgrade) {
             Some(lock) => lock,
             None => {
@@ -111,10 +122,11 @@ impl Images {
                 }
                 progress.step(Step::Resolving);
                 let (dirs, spec, locks, inputs) = (self.dirs.clone(), spec.clone(), self.locks(), inputs.clone());
-                let version = python.version.clone();
+                let (version, packages) = (python.version.clone(), python.pins());
                 blocking(move || {
                     let uv = Uv::find_or_install(&dirs.data)?;
-                    let lock = resolve::resolve(&uv, &spec, wanted, Goal::There { version: &version, platform: &platform }, upgrade)?;
+                    let goal = Goal::There { version: &version, platform: &platform, packages: &packages };
+                    let lock = resolve::resolve(&uv, &spec, wanted, goal, upgrade)?;
                     resolve::store(&locks, &inputs, &lock)?;
                     Ok::<_, Error>(lock)
                 })
@@ -161,6 +173,15 @@ impl Images {
         (PathBuf::from(VENV), Path::new(VENV).join("bin").join("python"), lease_file(&self.dirs, id))
     }
 
+    /// Returns the image's Python, which is asked once.
+    async fn python(&self, image: &Image, name: &str, progress: &dyn Progress) -> Result<Python, Error> {
+        if let Some(python) = ask::remembered(&self.dirs.cache, image) {
+            return Ok(python);
+        }
+        progress.step(Step::Asking { image: name.to_owned() });
+        ask::ask(&self.engine, &self.dirs.cache, image, name).await
+    }
+
     async fn build_once(&self, spec: &Spec, fixed: Fixed, base: &Image, progress: &dyn Progress) -> Result<Environment, Error> {
         let id = id(&fixed.lock, base.id.as_str(), &spec.system_packages);
         let (folder, python, lease_file) = self.place(&id);
@@ -182,44 +203,55 @@ impl Images {
     }
 
     async fn build(&self, id: &EnvironmentId, spec: &Spec, fixed: &Fixed, base: &Image, progress: &dyn Progress) -> Result<(), Error> {
-        let packages = fixed.lock.lines().filter(|line| !line.trim().is_empty()).count();
-        progress.step(Step::BuildingImage { packages });
         let settings = Settings::of(spec, &self.variables);
         let builder = self.builder().await?;
         if builder == Builder::Classic && settings.has_credentials() {
             return Err(Error::CredentialsInImage);
         }
+        let base_name = fixed.base.as_ref().map_or_else(|| base.id.to_string(), |base| base.name.clone());
+        let there = self.python(base, &base::shown(spec, &base_name), progress).await?.pins();
+        let lock = recipe::without(&fixed.lock, &there);
+        progress.step(Step::BuildingImage { packages: lock.lines().count() });
         // By a name of its own: the user's may move to another image meanwhile.
-        let base_tag = format!("sendoff/base:{}", &base.id.as_str().trim_start_matches("sha256:")[..12]);
-        self.engine.tag(base.id.as_str(), &base_tag).await?;
-        let base_name = fixed.base.as_ref().map_or(base_tag.as_str(), |base| base.name.as_str());
+        let base_tag = format!("{BASES}{}", short(base));
+        let owner = owner(&self.dirs)?;
         let recipe = recipe::Recipe {
             id,
+            owner: &owner,
             base: &base_tag,
-            base_name,
+            base_name: &base_name,
             python: &fixed.interpreter.path,
             user: &base.user,
             system_packages: &spec.system_packages,
         };
+        let labels = [
+            (ENVIRONMENT, id.to_string()),
+            (OWNER, owner.clone()),
+            (PYTHON, fixed.interpreter.version.clone()),
+            (BASE, base.id.to_string()),
+            ("sendoff.base.name", base_name.clone()),
+            (LOCK, without_credentials(&fixed.lock)),
+        ];
         let order = Order {
-            context: recipe.context(builder, &fixed.lock, &settings)?,
+            context: recipe.context(builder, &lock, &settings)?,
             dockerfile: "Dockerfile".to_owned(),
             tag: name(id),
-            labels: [
-                (ENVIRONMENT, id.to_string()),
-                ("sendoff.python", fixed.interpreter.version.clone()),
-                ("sendoff.base", base.id.to_string()),
-                ("sendoff.base.name", base_name.to_owned()),
-                ("sendoff.lock", crate::support::secret::without_credentials(&fixed.lock)),
-            ]
-            .map(|(name, value)| (name.to_owned(), value))
-            .into(),
+            labels: labels.map(|(name, value)| (name.to_owned(), value)).into(),
             platform: self.platform.clone(),
             secrets: if builder == Builder::BuildKit { settings.secrets() } else { BTreeMap::new() },
+            network: settings.network(self.engine.endpoint()),
             ..Order::default()
         };
-        self.engine.build(builder, order, &Steps(progress)).await.map_err(Error::Image)?;
-        Ok(())
+        for _ in 0..ATTEMPTS {
+            self.engine.tag(base.id.as_str(), &base_tag).await?;
+            match self.engine.build(builder, order.clone(), &Steps(progress)).await {
+                Ok(_) => return Ok(()),
+                // A prune of somebody else has taken the name away.
+                Err(_) if self.engine.image(&base_tag).await?.is_none() => {}
+                Err(error) => return Err(Error::Image(steps::named(error))),
+            }
+        }
+        Err(Error::BaseGone(base_name))
     }
 
     /// Returns the image of an environment, if it is there and whole: a build names its image last.
@@ -256,7 +288,27 @@ fn lease_file(dirs: &Dirs, id: &EnvironmentId) -> PathBuf {
     dirs.cache.join("images").join(format!("{}.lock", id.short()))
 }
 
-async fn locked(path: &Path, take: fn(&Path) -> Result<Lock, crate::support::fs::Error>) -> Result<Lock, Error> {
+/// Returns the start of an image's id, for people and names.
+fn short(image: &Image) -> &str {
+    let digits = image.id.as_str().trim_start_matches("sha256:");
+    digits.get(..12).unwrap_or(digits)
+}
+
+/// Returns the name of this cache, on whose leases it depends which images are in use.
+fn owner(dirs: &Dirs) -> Result<String, Error> {
+    let folder = dirs.cache.join("images");
+    fs::create_private_dir_all(&folder)?;
+    let path = folder.join("owner");
+    let _once = Lock::exclusive(&folder.join("owner.lock"))?;
+    if let Ok(name) = std::fs::read_to_string(&path) {
+        return Ok(name);
+    }
+    let name = random_name();
+    fs::write_atomic(&path, name.as_bytes())?;
+    Ok(name)
+}
+
+async fn locked(path: &Path, take: fn(&Path) -> Result<Lock, fs::Error>) -> Result<Lock, Error> {
     let path = path.to_owned();
     Ok(blocking(move || take(&path)).await?)
 }

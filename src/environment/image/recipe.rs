@@ -26,6 +26,8 @@ const UNPACKED: &str = "/tmp/sendoff-packages";
 pub(super) struct Recipe<'a> {
     /// The environment.
     pub(super) id: &'a EnvironmentId,
+    /// Whose image it is.
+    pub(super) owner: &'a str,
     /// The base image as the Dockerfile finds it.
     pub(super) base: &'a str,
     /// The base image as the user knows it.
@@ -67,6 +69,19 @@ impl Recipe<'_> {
     }
 }
 
+/// Returns the lock without the packages that the base image has in the same version.
+pub(super) fn without(lock: &str, there: &[String]) -> String {
+    let is_there = |line: &str| {
+        let bare = line.split(" ;").next().unwrap_or(line).trim();
+        bare.split_once("==").is_some_and(|(name, version)| {
+            let name = name.split('[').next().unwrap_or(name);
+            let version = version.split('+').next().unwrap_or(version);
+            there.binary_search(&format!("{name}=={version}")).is_ok()
+        })
+    };
+    lock.lines().filter(|line| !line.trim().is_empty() && !is_there(line)).flat_map(|line| [line, "\n"]).collect()
+}
+
 /// Adds the local wheels and folders of a lock to the context, and returns the lock that has them where they are unpacked.
 fn moved(lock: &str, context: &mut Context) -> Result<String, Error> {
     let mut text = String::new();
@@ -102,11 +117,14 @@ fn add(context: &mut Context, goal: &Path, path: &Path) -> Result<(), Error> {
 
 /// Returns the files of local folders of packages that the lock may need.
 fn wanted(lock: &str, find_links: &[PathBuf]) -> Vec<PathBuf> {
-    let plain = |name: &str| name.to_lowercase().replace(['-', '.'], "_");
+    let plain = |name: &str| name.to_lowercase().replace('-', "_");
+    let is_archive = |rest: &str| [".tar.gz", ".zip", ".tar.bz2"].contains(&rest);
     let pinned: Vec<String> = lock
         .lines()
         .filter_map(|line| line.split(" ;").next()?.split_once("=="))
-        .map(|(name, version)| format!("{}_{}", plain(name.split('[').next().unwrap_or(name).trim()), plain(version.trim())))
+        .map(|(name, version)| (plain(name.split('[').next().unwrap_or(name).trim()), version.trim()))
+        // Archives of sources may keep the dots of a name.
+        .flat_map(|(name, version)| [format!("{}_{version}", name.replace('.', "_")), format!("{name}_{version}")])
         .collect();
     let mut found: Vec<PathBuf> = find_links
         .iter()
@@ -114,7 +132,7 @@ fn wanted(lock: &str, find_links: &[PathBuf]) -> Vec<PathBuf> {
         .map(|entry| entry.path())
         .filter(|path| {
             let name = path.file_name().map(|name| plain(&name.to_string_lossy())).unwrap_or_default();
-            pinned.iter().any(|pin| name.strip_prefix(pin.as_str()).is_some_and(|rest| rest.starts_with('_')))
+            pinned.iter().any(|pin| name.strip_prefix(pin.as_str()).is_some_and(|rest| rest.starts_with('_') || is_archive(rest)))
         })
         .collect();
     found.sort();
@@ -124,6 +142,25 @@ fn wanted(lock: &str, find_links: &[PathBuf]) -> Vec<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_base_image_has_is_not_installed_again() {
+        let there = ["numpy==1.26.4".to_owned(), "torch==2.3.0".to_owned()];
+        let lock = "numpy==1.26.4\ntorch==2.3.0+cu121 ; sys_platform == 'linux'\nnumpy-x==1.26.4\ntorch[a]==2.3.1\n";
+        assert_eq!(without(lock, &there), "numpy-x==1.26.4\ntorch[a]==2.3.1\n");
+    }
+
+    #[test]
+    #[ignore = "needs `shellcheck`"]
+    fn shellcheck_finds_nothing_in_the_scripts_of_images() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let paths: Vec<PathBuf> = SCRIPTS.iter().map(|(name, _)| folder.path().join(name)).collect();
+        for ((_, text), path) in SCRIPTS.iter().zip(&paths) {
+            std::fs::write(path, text).expect("writable");
+        }
+        let output = std::process::Command::new("shellcheck").args(&paths).output().expect("`shellcheck` runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
 
     #[test]
     fn of_a_folder_of_packages_only_what_the_lock_pins_is_sent() {

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use url::Url;
+use url::{Host, Url};
 
 use super::super::Spec;
+use crate::engine::Endpoint;
 use crate::support::secret::Secret;
 use crate::support::shell;
 
@@ -116,6 +117,20 @@ impl Settings {
     /// Returns the secrets of the build, by their ids. Both are always there: a build that asks for one in vain fails.
     pub(super) fn secrets(&self) -> BTreeMap<String, Secret> {
         [("settings", self.exports()), ("ca", self.ca().to_owned())].map(|(id, text)| (id.to_owned(), Secret::new(text))).into()
+    }
+
+    /// Returns the network of the build: this machine's own where an index or proxy is on it, which only a local engine can have.
+    pub(super) fn network(&self, endpoint: &Endpoint) -> Option<String> {
+        let is_here = |url: &str| {
+            Url::parse(unnamed(url)).is_ok_and(|url| match url.host() {
+                Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+                Some(Host::Ipv4(ip)) => ip.is_loopback(),
+                Some(Host::Ipv6(ip)) => ip.is_loopback(),
+                None => false,
+            })
+        };
+        let needed = self.variables.values().flat_map(|value| value.split([' ', ','])).any(is_here);
+        (needed && endpoint.is_local()).then(|| "host".to_owned())
     }
 
     /// Returns whether something of it is nobody else's business: a password in an address, or a login.

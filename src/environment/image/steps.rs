@@ -1,7 +1,7 @@
 //! Makes the steps of a build readable.
 
 use super::super::{Progress, Step};
-use crate::engine::build::Watch;
+use crate::engine::build::{self, Watch};
 use crate::support::secret::without_credentials;
 
 /// Hands the steps of a build on, those that tell nothing left out.
@@ -19,6 +19,23 @@ impl Watch for Steps<'_> {
     fn line(&self, text: &str) {
         self.0.step(Step::ImageOutput(without_credentials(text)));
     }
+}
+
+/// Returns the error with the step as people read it.
+pub(super) fn named(error: build::Error) -> build::Error {
+    match error {
+        build::Error::Failed { step, reason, lines } => {
+            let lines = lines.iter().map(|line| without_credentials(line)).collect();
+            build::Error::Failed { step: readable(&step).unwrap_or(step), reason: reason_of(&reason), lines }
+        }
+        build::Error::DiskFull { step } => build::Error::DiskFull { step: readable(&step).unwrap_or(step) },
+        error => error,
+    }
+}
+
+/// Shortens `process "/bin/sh -c ..." did not complete successfully: exit code: 2`: the step is named already.
+fn reason_of(reason: &str) -> String {
+    reason.rsplit_once("exit code: ").map_or_else(|| without_credentials(reason), |(_, code)| format!("exit code {code}"))
 }
 
 /// Returns what people read; nothing for a step that is the builder's own business.
