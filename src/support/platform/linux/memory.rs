@@ -2,8 +2,12 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::support::platform::MemoryLimit;
+
+/// How long processes that were ended may take to leave their group.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Looks for a way to limit memory; changes nothing.
 pub fn memory_limit() -> MemoryLimit {
@@ -98,13 +102,39 @@ impl MemoryGroup {
         })
     }
 
-    /// Removes the group. It empties shortly after its last process has ended; a group that is gone is fine.
+    /// Removes the group. It empties only after its last process has ended, on a busy machine some time after; a group that is gone is fine.
     pub fn remove(self) {
-        for _ in 0..50 {
-            match std::fs::remove_dir(&self.folder) {
-                Err(error) if error.kind() != ErrorKind::NotFound => std::thread::sleep(std::time::Duration::from_millis(10)),
-                _ => return,
+        let deadline = Instant::now() + PATIENCE;
+        let mut pause = Duration::from_millis(1);
+        while let Err(error) = std::fs::remove_dir(&self.folder) {
+            if error.kind() == ErrorKind::NotFound || Instant::now() > deadline {
+                return;
             }
+            std::thread::sleep(pause);
+            pause = (pause * 2).min(Duration::from_millis(50));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_empties_late_is_removed_all_the_same() {
+        // A folder that is not empty refuses as a group with processes does.
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let folder = parent.path().join("group");
+        std::fs::create_dir(&folder).expect("writable");
+        std::fs::write(folder.join("process"), "").expect("writable");
+        let late = folder.join("process");
+        let process = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_secs(1));
+            std::fs::remove_file(late).expect("it is there");
+        });
+        MemoryGroup::at(folder.clone()).remove();
+        assert!(!folder.exists());
+        process.join().expect("no panic");
+        MemoryGroup::at(folder).remove();
     }
 }
