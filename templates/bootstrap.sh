@@ -16,17 +16,32 @@ set -u
 attempt={{ folder | sh }}
 state={{ state | sh }}
 python={{ python | sh }}
+# Named so that no variable of the job's is meant.
+sendoff_step=
 
 step() { # NAME TEXT
+    sendoff_step=$1
     printf '%s\n' "$1" >"$state/step"
     printf '[sendoff] %s: %s\n' "$1" "$2"
 }
 fail() { # NAME CODE
+    sendoff_step=
     printf '%s\n' "$1" >"$state/failed-step"
     printf '[sendoff] job {{ id }} ended in its step %s (status %s)\n' "$1" "$2"
     exit "$2"
 }
+# Called by the trap below, whichever way this shell ends.
+# shellcheck disable=SC2317
+left() { # CODE
+{% if not in_container %}
+    kill -KILL "$sendoff_watch" 2>/dev/null
+{% endif %}
+    # The block of the run config runs in this shell, and may end it.
+    [ "$sendoff_step" != setup ] || fail setup "$1"
+}
 
+# TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
+trap : TERM INT HUP
 {% if in_container %}
 # Secrets come over stdin; they are in no file, and not in what the engine keeps of the container.
 secrets=$(cat)
@@ -36,11 +51,10 @@ unset TINI_KILL_PROCESS_GROUP
 # The pipe on stdin ends when the supervisor dies: then nothing of this job may stay.
 exec 3<&0 </dev/null
 (trap '' TERM INT HUP; IFS= read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
-watch=$!
+sendoff_watch=$!
 exec 3<&-
 {% endif %}
-# TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
-trap : TERM INT HUP
+trap 'left $?' EXIT
 
 {% for name, value in variables %}
 export {{ name }}={{ value | sh }}
@@ -90,6 +104,7 @@ true >"$state/started"
 code=$?
 printf '%s\n' "$code" >"$state/code"
 {% if not in_container %}
-kill -KILL "$watch" 2>/dev/null
+# The block of the run config may have put another trap in place of ours.
+kill -KILL "$sendoff_watch" 2>/dev/null
 {% endif %}
 exit "$code"

@@ -20,6 +20,10 @@ const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "C
 /// How long what a command left in the background has to end, when the command itself has ended.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(2);
 
+/// How old a command is when TERM is sure to meet it. Between two steps of the bootstrap, or between its note of the command and the command
+/// itself, TERM meets nothing that ends: a job that is stopped so early is asked again.
+const SETTLED: Duration = Duration::from_millis(200);
+
 /// Writes the file that the bootstrap reads and removes.
 pub(super) fn write_secrets(attempt: &Attempt, secrets: &BTreeMap<String, Secret>) -> Result<(), fs::Error> {
     if secrets.is_empty() {
@@ -71,7 +75,9 @@ pub(super) fn watch(attempt: &Attempt, spec: &JobSpec, mut child: Child) -> (Opt
             spec.max_duration.filter(|limit| elapsed >= *limit).map(|_| Stop::TimedOut)
         }
     };
+    let command_age = || std::fs::metadata(attempt.path("started")).and_then(|started| started.modified()).ok()?.elapsed().ok();
     let mut asked = BTreeSet::new();
+    let mut is_settled = true;
     let mut stopped: Option<(Stop, Instant)> = None;
     let status = loop {
         match receiver.recv_timeout(Duration::from_millis(50)) {
@@ -82,11 +88,19 @@ pub(super) fn watch(attempt: &Attempt, spec: &JobSpec, mut child: Child) -> (Opt
         match stopped {
             None => {
                 if let Some(reason) = stop(begun.elapsed()) {
+                    is_settled = command_age().is_some_and(|age| age >= SETTLED);
                     asked = remains::ask(attempt.folder(), leader);
                     stopped = Some((reason, Instant::now()));
                 }
             }
             Some((_, since)) if since.elapsed() >= attempt.grace(spec.grace) => platform::signal_group(leader, Signal::Kill),
+            Some(_) if !is_settled => {
+                let age = command_age();
+                is_settled = age.is_some_and(|age| age >= SETTLED);
+                if age.is_none() || is_settled {
+                    asked.extend(remains::ask(attempt.folder(), leader));
+                }
+            }
             Some(_) => {}
         }
     };

@@ -119,24 +119,36 @@ mod tests {
         attempt='/data/jobs/amber-fox/attempt 2'
         state='/data/jobs/amber-fox/attempt 2'
         python=/env/bin/python
+        # Named so that no variable of the job's is meant.
+        sendoff_step=
 
         step() { # NAME TEXT
+            sendoff_step=$1
             printf '%s\n' "$1" >"$state/step"
             printf '[sendoff] %s: %s\n' "$1" "$2"
         }
         fail() { # NAME CODE
+            sendoff_step=
             printf '%s\n' "$1" >"$state/failed-step"
             printf '[sendoff] job amber-fox ended in its step %s (status %s)\n' "$1" "$2"
             exit "$2"
         }
+        # Called by the trap below, whichever way this shell ends.
+        # shellcheck disable=SC2317
+        left() { # CODE
+            kill -KILL "$sendoff_watch" 2>/dev/null
+            # The block of the run config runs in this shell, and may end it.
+            [ "$sendoff_step" != setup ] || fail setup "$1"
+        }
 
+        # TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
+        trap : TERM INT HUP
         # The pipe on stdin ends when the supervisor dies: then nothing of this job may stay.
         exec 3<&0 </dev/null
         (trap '' TERM INT HUP; IFS= read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
-        watch=$!
+        sendoff_watch=$!
         exec 3<&-
-        # TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
-        trap : TERM INT HUP
+        trap 'left $?' EXIT
 
         export PATH=/env/bin:/usr/bin
         export TEXT='a b
@@ -175,7 +187,8 @@ mod tests {
         /env/bin/python train.py --name 'it'\''s $(id)'
         code=$?
         printf '%s\n' "$code" >"$state/code"
-        kill -KILL "$watch" 2>/dev/null
+        # The block of the run config may have put another trap in place of ours.
+        kill -KILL "$sendoff_watch" 2>/dev/null
         exit "$code"
         "##);
     }

@@ -91,6 +91,12 @@ pub(super) fn decide(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Ou
             outcome.exit_code = None;
             outcome.detail = Some("the tracker cannot be used from the job; its log says why".to_owned());
         }
+        (None, Some(step), Some(Exit::Code(0))) if step == "setup" => {
+            broken(&mut outcome, "`setup` ended with `exit 0`, so the command did not start".to_owned());
+        }
+        (None, Some(step), Some(Exit::Code(code))) if step == "setup" => {
+            broken(&mut outcome, format!("`setup` ended with status {code}; the log says why"));
+        }
         (None, Some(step), _) => broken(&mut outcome, format!("the bootstrap failed in its step `{step}`; the log says why")),
         (None, None, exit) => {
             let killed = code == Some(137) || (code.is_none() && exit == Some(Exit::Signal(9)));
@@ -191,6 +197,11 @@ mod tests {
         assert_eq!(ended(&preflight).0, Ending::PreflightFailed);
         let killed = Evidence { exit: Some(Exit::Signal(9)), code: None, last_step: step("command"), ..ran(0) };
         assert_eq!(ended(&killed), (Ending::Broken, None, Some("its bootstrap was killed by signal 9 in the step `command`".to_owned())));
+        let setup = |code| Evidence { exit: Some(Exit::Code(code)), failed_step: step("setup"), ..Evidence::default() };
+        let detail = "`setup` ended with status 7; the log says why";
+        assert_eq!(ended(&setup(7)), (Ending::Broken, None, Some(detail.to_owned())));
+        let detail = "`setup` ended with `exit 0`, so the command did not start";
+        assert_eq!(ended(&setup(0)), (Ending::Broken, None, Some(detail.to_owned())));
         let setup = Evidence { exit: Some(Exit::Code(0)), last_step: step("setup"), ..Evidence::default() };
         let detail = "the bootstrap ended in its step `setup`, before the command started; the log says why";
         assert_eq!(ended(&setup), (Ending::Broken, None, Some(detail.to_owned())));

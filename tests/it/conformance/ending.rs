@@ -58,6 +58,21 @@ pub(super) fn cancel_ends_what_left_the_process_group(place: &Place) {
     world.nothing_runs();
 }
 
+pub(super) fn a_job_is_cancelled_in_any_step_of_its_start_without_waiting_for_its_grace(place: &Place) {
+    for number in 0..16 {
+        let world = place.world();
+        world.start("the-job", "command: sleep 600\nsetup: sleep 0.05; sleep 0.05\ngrace: 1m\n");
+        // Not for luck: each job is met a little later on its way.
+        std::thread::sleep(std::time::Duration::from_millis(12 * number));
+        let begun = std::time::Instant::now();
+        world.sandbox.sendoff(&["cancel", "the-job"]).expect(0);
+        let log = world.sandbox.sendoff(&["logs", "the-job"]).stdout;
+        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "number {number} took {:?}: {log}", begun.elapsed());
+        world.nothing_runs();
+        assert_eq!(world.state("the-job"), "cancelled");
+    }
+}
+
 pub(super) fn cancelling_an_ended_job_succeeds(place: &Place) {
     let world = place.world();
     world.run("command: exit 3\n").expect(3);

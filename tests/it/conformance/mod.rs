@@ -95,6 +95,7 @@ macro_rules! keeps_every_promise {
                 ending::a_cancelled_job_may_say_goodbye,
                 ending::a_job_that_ignores_term_is_killed_after_its_grace,
                 ending::cancel_ends_what_left_the_process_group,
+                ending::a_job_is_cancelled_in_any_step_of_its_start_without_waiting_for_its_grace,
                 ending::cancelling_an_ended_job_succeeds,
                 ending::the_time_limit_is_kept_with_no_client_alive,
                 ending::what_a_command_leaves_running_ends_with_it,

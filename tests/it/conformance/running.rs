@@ -24,11 +24,13 @@ pub(super) fn many_jobs_are_told_apart_in_one_list(place: &Place) {
 }
 
 pub(super) fn a_setup_that_fails_ends_the_job_before_its_command(place: &Place) {
-    for setup in ["echo in setup; false", "echo in setup; exit 0"] {
+    let endings = [("false", "status 1"), ("exit 7", "status 7"), ("set -e; (exit 9); true", "status 9"), ("exit 0", "`exit 0`")];
+    for (ending, told) in endings {
         let world = place.world();
-        let run = world.run(&format!("command: echo in command\nsetup: '{setup}'\n")).expect(240);
+        let run = world.run(&format!("command: echo in command\nsetup: echo in setup; {ending}\n")).expect(240);
         assert!(run.stdout.contains("in setup\n") && !run.stdout.contains("in command\n"), "{}", run.stdout);
-        assert!(run.stderr.contains("in its step `setup`"), "{}", run.stderr);
+        assert_eq!(run.stdout.matches("[sendoff] job the-job ended in its step setup (status ").count(), 1, "{}", run.stdout);
+        assert!(run.stderr.contains(&format!("`setup` ended with {told}")), "{}", run.stderr);
     }
     let world = place.world();
     let run = world.run("command: echo $FROM_SETUP\nsetup: |\n  FROM_SETUP=42\n  export FROM_SETUP\n").expect(0);
