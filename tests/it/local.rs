@@ -40,10 +40,12 @@ fn ten_racing_submissions_of_one_key_run_once() {
 
 /// Opens a terminal, submits in it, and closes it once the log has a line: the kernel then hangs up on everything of that session.
 const IN_A_TERMINAL: &str = r"
-import os, pty, sys, time
+import os, pty, signal, sys, time
 log, program, arguments = sys.argv[1], sys.argv[2], sys.argv[2:]
 pid, terminal = pty.fork()
 if pid == 0:
+    # Whoever runs this test may have it ignored.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     os.execv(program, arguments)
 deadline = time.monotonic() + 60
 while not (os.path.exists(log) and 'ready' in open(log).read().split('\n')):
@@ -105,4 +107,25 @@ fn a_log_that_is_shown_in_part_is_an_error() {
     let output = sandbox.command(&["logs", "@last"]).stdout(full).output().expect("it starts");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("could not show"), "{said}");
+}
+
+#[test]
+fn a_test_leaves_nothing_running_however_it_ends() {
+    let sandbox = Sandbox::new();
+    // One that no variable leads to, and a stubborn one.
+    sandbox.file(
+        "run.yaml",
+        "command: \"env -i $(command -v setsid) sleep 600 & trap '' TERM; echo $! ready; while :; do sleep 0.1; done\"\n",
+    );
+    sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", "the-job"]).expect(0);
+    let stray: i32 = wait_until(|| {
+        let log = sandbox.sendoff(&["logs", "the-job"]).stdout;
+        let line = log.lines().find_map(|line| line.strip_suffix(" ready")?.parse().ok());
+        line.ok_or(log)
+    });
+    let supervisor = sandbox.supervisor("the-job");
+    drop(sandbox);
+    for pid in [stray, supervisor] {
+        wait_until(|| sendoff::support::platform::start_time(pid).map_or(Ok(()), |_| Err(format!("process {pid} lives"))));
+    }
 }

@@ -5,6 +5,9 @@ use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use sendoff::job::attempt::{Attempt, Finding};
+use sendoff::support::platform::{Signal, descendants, signal_process};
+
 /// A folder with a home, a sendoff home and a project of its own.
 pub(crate) struct Sandbox {
     folder: tempfile::TempDir,
@@ -133,19 +136,49 @@ impl Sandbox {
 
     /// Returns the command lines of living processes that belong to this sandbox.
     pub(crate) fn processes(&self) -> Vec<String> {
+        self.alive().into_iter().map(|(_, line)| line).collect()
+    }
+
+    /// Returns the ids and command lines of living processes that belong to this sandbox.
+    fn alive(&self) -> Vec<(i32, String)> {
         let marker = self.folder.path().display().to_string();
         let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
         entries
             .flatten()
             .filter_map(|entry| {
+                let pid = entry.file_name().to_str()?.parse().ok()?;
                 let folder = entry.path();
                 let line = std::fs::read(folder.join("cmdline")).ok()?;
                 let environment = std::fs::read(folder.join("environ")).unwrap_or_default();
                 let line = String::from_utf8_lossy(&line).replace('\0', " ");
                 let mine = line.contains(&marker) || String::from_utf8_lossy(&environment).contains(&marker);
-                (mine && !line.is_empty()).then_some(line)
+                (mine && !line.is_empty()).then_some((pid, line))
             })
             .collect()
+    }
+
+    /// Ends what a test has left running: one that failed, or jobs that it did not care for.
+    fn end_all(&self) {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let alive = self.alive();
+            if alive.is_empty() || Instant::now() > deadline {
+                break;
+            }
+            // Those that nothing but their descent leads to, before it is cut.
+            let below: Vec<i32> = alive.iter().flat_map(|(pid, _)| descendants(*pid, |_| false)).map(|process| process.pid).collect();
+            for pid in alive.into_iter().map(|(pid, _)| pid).chain(below) {
+                signal_process(pid, Signal::Kill);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // What only a session or a cgroup leads to.
+        let jobs = std::fs::read_dir(self.home().join("data/jobs")).into_iter().flatten().flatten();
+        for attempt in jobs.map(|job| Attempt::at(job.path().join("attempt-1"))) {
+            if let Ok(Finding::Abandoned { claim, .. }) = attempt.find() {
+                attempt.end_remains(claim.as_ref());
+            }
+        }
     }
 
     /// Waits until no process of this sandbox lives.
@@ -166,23 +199,22 @@ impl Sandbox {
         claim["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a process id")
     }
 
-    /// Kills the supervisor of a job.
+    /// Kills the supervisor of a job, and waits until it is dead: a busy machine takes its time.
     pub(crate) fn kill_supervisor(&self, job: &str) {
-        sendoff::support::platform::signal_process(self.supervisor(job), sendoff::support::platform::Signal::Kill);
+        signal_process(self.supervisor(job), Signal::Kill);
+        wait_until(|| match sendoff::support::lock::is_held(&self.attempt(job, "claim")) {
+            Ok(false) => Ok(()),
+            held => Err(format!("the claim is held: {held:?}")),
+        });
     }
 }
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        for relay in sendoff::relay::personal::Personal::all(&self.home().join("data"))
-            .iter()
-            .filter_map(sendoff::relay::personal::Personal::running)
-        {
-            sendoff::support::platform::signal_process(relay.process.pid, sendoff::support::platform::Signal::Kill);
-        }
         if self.home().join("data/tracking/server.json").exists() {
             let _ = self.command(&["tracking", "stop"]).output();
         }
+        self.end_all();
     }
 }
 
