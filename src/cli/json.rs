@@ -1,11 +1,10 @@
 //! The report types behind `--output json`, apart from the domain's own; each with a `kind` and a `version`.
 
-use std::collections::BTreeMap;
-
+use jiff::Timestamp;
 use sendoff::job::{JobState, Record};
 use sendoff::submit::Delivery;
 use sendoff::support::yaml::Finding;
-use sendoff::tracking::Point;
+use sendoff::tracking::{Histories, Measured};
 use serde::Serialize;
 
 use super::exit::Exit;
@@ -28,6 +27,11 @@ pub(crate) fn report<T: Serialize>(kind: &'static str, body: T) -> Report<T> {
 /// Returns the word that an enum of ours has in JSON.
 pub(crate) fn word<T: Serialize>(value: &T) -> String {
     serde_json::to_value(value).ok().and_then(|value| Some(value.as_str()?.to_owned())).unwrap_or_default()
+}
+
+/// Returns a time as all of ours are written for programs: UTC, to the millisecond.
+pub(crate) fn instant(at: Timestamp) -> String {
+    format!("{at:.3}")
 }
 
 #[derive(Serialize)]
@@ -74,7 +78,7 @@ impl From<Delivery> for TrackingDelivery {
             waiting_bytes: delivery.pending.bytes,
             refused: delivery.pending.refused,
             damaged: delivery.pending.damaged,
-            away_since: health.away_since.map(|since| since.to_string()),
+            away_since: health.away_since.map(instant),
             away_reason: health.reason,
         }
     }
@@ -111,9 +115,12 @@ impl From<&Record> for Job {
             environment: record.environment.clone(),
             mlflow_run_id: record.tracking.as_ref().map(|tracking| tracking.run_id.clone()),
             mlflow_run_url: record.tracking.as_ref().map(|tracking| tracking.url.clone()),
-            created_at: record.created_at.to_string(),
-            started_at: outcome.and_then(|outcome| outcome.started_at).map(|at| at.to_string()),
-            ended_at: outcome.map(|outcome| outcome.ended_at.to_string()),
+            created_at: instant(record.created_at),
+            started_at: match record.state {
+                JobState::Running { since } => Some(instant(since)),
+                _ => outcome.and_then(|outcome| outcome.started_at).map(instant),
+            },
+            ended_at: outcome.map(|outcome| instant(outcome.ended_at)),
             tracking_delivery: None,
         }
     }
@@ -169,9 +176,32 @@ pub(crate) fn failure(exit_code: u8, message: &str, causes: &[String], hints: &[
     report("error", body)
 }
 
+/// The metrics of a job: those of its own MLflow run, or of the only one below it that has some, and those of all others.
 #[derive(Serialize)]
 pub(crate) struct Metrics {
-    pub(crate) job: String,
-    pub(crate) metrics: BTreeMap<String, Vec<Point>>,
-    pub(crate) unmet: Vec<String>,
+    job: String,
+    mlflow_run_id: String,
+    metrics: Histories,
+    children: Vec<ChildMetrics>,
+    /// Writes that the tracker does not have yet.
+    undelivered: u64,
+    unmet: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct ChildMetrics {
+    mlflow_run_id: String,
+    name: String,
+    metrics: Histories,
+}
+
+impl Metrics {
+    /// `measured` has the job's own MLflow run first.
+    pub(crate) fn new(record: &Record, measured: Vec<Measured>, undelivered: u64, unmet: Vec<String>) -> Self {
+        let only_child = measured.len() == 2 && measured[0].metrics.is_empty();
+        let mut runs = measured.into_iter().skip(usize::from(only_child));
+        let (mlflow_run_id, metrics) = runs.next().map(|run| (run.run_id, run.metrics)).unwrap_or_default();
+        let children = runs.map(|run| ChildMetrics { mlflow_run_id: run.run_id, name: run.name, metrics: run.metrics }).collect();
+        Self { job: record.id.to_string(), mlflow_run_id, metrics, children, undelivered, unmet }
+    }
 }

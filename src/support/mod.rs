@@ -7,6 +7,7 @@ mod count;
 pub mod dirs;
 mod duration;
 pub mod fault;
+pub mod figures;
 pub mod fs;
 pub mod hints;
 pub mod http;

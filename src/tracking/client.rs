@@ -1,12 +1,11 @@
 //! The part of MLflow's REST API that sendoff needs. Paths and bodies: MLflow's REST API documentation, 2.0.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::{Method, RequestBuilder, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Connection, Error};
@@ -29,12 +28,18 @@ pub struct Client {
 pub struct MlflowRun {
     /// Its id.
     pub id: String,
+    /// Its name.
+    pub name: String,
     /// Its experiment.
     pub experiment_id: String,
     /// Where its artifacts are.
     pub artifact_uri: String,
     /// `RUNNING`, `FINISHED`, ...
     pub status: String,
+    /// When it started, in milliseconds since 1970.
+    pub started_at: i64,
+    /// Whether it lies below another.
+    pub is_child: bool,
     /// The keys of its metrics.
     pub metrics: Vec<String>,
     /// All that the tracker says of it: `run` of its answer.
@@ -66,17 +71,6 @@ impl Status {
     }
 }
 
-/// One value of a metric.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Point {
-    /// The step.
-    pub step: i64,
-    /// Milliseconds since 1970.
-    pub timestamp: i64,
-    /// The value; may be infinite or not a number.
-    pub value: f64,
-}
-
 #[derive(Deserialize)]
 struct ApiError {
     #[serde(default)]
@@ -97,11 +91,11 @@ impl Client {
         self.http.request(method, format!("{}/{path}", self.connection.uri))
     }
 
-    async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
+    pub(super) async fn get(&self, path: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
         self.json(self.request(Method::GET, &format!("api/2.0/mlflow/{path}")).query(query)).await
     }
 
-    async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
         self.json(self.request(Method::POST, &format!("api/2.0/mlflow/{path}")).json(body)).await
     }
 
@@ -244,51 +238,26 @@ impl Client {
             Err(error) => Err(error),
         }
     }
-
-    /// Returns the whole history of every metric of an MLflow run.
-    pub async fn metrics(&self, run: &MlflowRun) -> Result<BTreeMap<String, Vec<Point>>, Error> {
-        let mut all = BTreeMap::new();
-        for key in &run.metrics {
-            let (mut points, mut token) = (Vec::new(), String::new());
-            loop {
-                let mut query = vec![("run_id", run.id.as_str()), ("metric_key", key.as_str()), ("max_results", "25000")];
-                if !token.is_empty() {
-                    query.push(("page_token", token.as_str()));
-                }
-                let answer = self.get("metrics/get-history", &query).await?;
-                points.extend(answer["metrics"].as_array().into_iter().flatten().map(point));
-                token = text(&answer, "next_page_token");
-                if token.is_empty() {
-                    break;
-                }
-            }
-            all.insert(key.clone(), points);
-        }
-        Ok(all)
-    }
 }
 
-fn text(value: &Value, key: &str) -> String {
+pub(super) fn text(value: &Value, key: &str) -> String {
     value[key].as_str().unwrap_or_default().to_owned()
 }
 
-fn run(value: &Value) -> MlflowRun {
+pub(super) fn run(value: &Value) -> MlflowRun {
     let info = &value["info"];
+    let mut tags = value["data"]["tags"].as_array().into_iter().flatten();
     MlflowRun {
         id: text(info, "run_id"),
+        name: text(info, "run_name"),
         experiment_id: text(info, "experiment_id"),
         artifact_uri: text(info, "artifact_uri"),
         status: text(info, "status"),
+        started_at: info["start_time"].as_i64().or_else(|| info["start_time"].as_str()?.parse().ok()).unwrap_or(0),
+        is_child: tags.any(|tag| tag["key"] == "mlflow.parentRunId"),
         metrics: value["data"]["metrics"].as_array().into_iter().flatten().map(|metric| text(metric, "key")).collect(),
         document: value.clone(),
     }
-}
-
-/// Reads a value of a history; what JSON has no number for comes as text (`"NaN"`), and 64-bit integers may too.
-fn point(value: &Value) -> Point {
-    let integer = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok()).unwrap_or(0);
-    let number = value["value"].as_f64().or_else(|| value["value"].as_str()?.parse().ok()).unwrap_or(f64::NAN);
-    Point { step: integer(&value["step"]), timestamp: integer(&value["timestamp"]), value: number }
 }
 
 #[cfg(test)]
@@ -322,13 +291,5 @@ mod tests {
         let connection = Connection { uri: "http://127.0.0.1:9".into(), auth: crate::auth::Credentials::None, managed: false };
         let error = Client::new(&connection).expect("a client").preflight().await.expect_err("nothing listens");
         assert!(error.is_transient() && matches!(error, Error::Unreachable { .. }));
-    }
-
-    #[test]
-    fn numbers_that_json_has_not_are_read() {
-        let read = |text: &str| point(&serde_json::from_str(text).expect("JSON")).value;
-        assert!(read(r#"{"value":"NaN","step":"3","timestamp":1}"#).is_nan());
-        assert!(read(r#"{"value":"Infinity"}"#).is_infinite());
-        assert!((read(r#"{"value":0.5}"#) - 0.5).abs() < f64::EPSILON);
     }
 }

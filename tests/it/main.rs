@@ -17,6 +17,7 @@ mod interrupt;
 mod kill_points;
 mod limits;
 mod local;
+mod metrics;
 mod odd_text;
 mod plan;
 mod preflight;

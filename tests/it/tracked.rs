@@ -18,8 +18,10 @@ fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
     assert!(sandbox.project().join("digits-job/model/model.joblib").is_file());
 
     for script in ["with_experiment", "plain"] {
-        sandbox.sendoff(&["submit", &format!("{examples}/azure-article/{script}.yaml")]).expect(0);
+        sandbox.sendoff(&["submit", &format!("{examples}/azure-article/{script}.yaml"), "--job-id", &script.replace('_', "-")]).expect(0);
     }
+    // The one's metrics are its child's, in an experiment that the script chose.
+    sandbox.sendoff(&["metrics", "with-experiment", "--require", "mymetric==1"]).expect(0);
     sandbox.sendoff(&["submit", &format!("{examples}/pep723/train.py")]).expect(0);
     crate::examples::a_project_runs_with_the_versions_of_its_lock(&sandbox);
     crate::examples::a_notebook_comes_back_with_what_its_cells_have_shown(&sandbox);

@@ -8,7 +8,7 @@ mod odd;
 mod personal;
 mod proxy;
 mod spooled;
-mod strict;
+pub(crate) mod strict;
 mod tokens;
 mod transparent;
 

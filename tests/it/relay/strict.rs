@@ -88,6 +88,26 @@ impl Strict {
         self.runs().into_iter().find(|(_, run)| of_job(run)).unwrap_or_else(|| panic!("no run of `{job}`"))
     }
 
+    /// Takes a value, as if the job had logged it.
+    pub(crate) fn log(&self, run_id: &str, key: &str, step: i64, value: f64) {
+        let point = (key.to_owned(), value.to_bits(), 1_700_000_000_000, step);
+        self.state().runs.get_mut(run_id).expect("it is there").history.push(point);
+    }
+
+    /// Opens a run below another in an experiment of its own, with the tags of the other, and returns its id.
+    pub(crate) fn child(&self, parent: &str, experiment: &str, name: &str) -> String {
+        let mut state = self.state();
+        let id = format!("{:032x}", NUMBER.fetch_add(1, Ordering::SeqCst));
+        state.experiments.push(experiment.to_owned());
+        let mut run = Run { tags: state.runs[parent].tags.clone(), ..Run::default() };
+        run.tags.insert("mlflow.parentRunId".to_owned(), parent.to_owned());
+        let info =
+            json!({ "run_id": id, "run_name": name, "experiment_id": (state.experiments.len() - 1).to_string(), "status": "FINISHED" });
+        run.info = info.as_object().cloned().unwrap_or_default();
+        state.runs.insert(id.clone(), run);
+        id
+    }
+
     pub(crate) fn artifacts(&self) -> BTreeMap<String, Vec<u8>> {
         self.state().artifacts.clone()
     }
@@ -225,7 +245,11 @@ fn answer(state: &mut State, method: &str, target: &str, body: &[u8]) -> (u16, V
     let sent: Value = serde_json::from_slice(body).unwrap_or_default();
     let missing = || error(404, "RESOURCE_DOES_NOT_EXIST", "there is none");
     match act {
-        "experiments/search" | "server-info" => ok(&json!({})),
+        "experiments/search" => {
+            let all: Vec<Value> = (0..state.experiments.len()).map(|id| experiment(state, id)).collect();
+            ok(&json!({ "experiments": all }))
+        }
+        "server-info" => ok(&json!({})),
         "experiments/create" => {
             state.experiments.push(sent["name"].as_str().unwrap_or_default().to_owned());
             ok(&json!({ "experiment_id": (state.experiments.len() - 1).to_string() }))
@@ -265,8 +289,9 @@ fn answer(state: &mut State, method: &str, target: &str, body: &[u8]) -> (u16, V
             let filter = sent["filter"].as_str().unwrap_or_default();
             let mut parts = filter.split(['`', '\'']).skip(1);
             let (key, value) = (parts.next().unwrap_or_default(), parts.nth(1).unwrap_or_default());
-            let found: Vec<Value> =
-                state.runs.values().filter(|run| run.tags.get(key).is_some_and(|tag| tag == value)).map(shown).collect();
+            let asked = |run: &Run| sent["experiment_ids"].as_array().is_some_and(|ids| ids.contains(&run.info["experiment_id"]));
+            let tagged = |run: &Run| run.tags.get(key).is_some_and(|tag| tag == value);
+            let found: Vec<Value> = state.runs.values().filter(|run| asked(run) && tagged(run)).map(shown).collect();
             ok(&json!({ "runs": found }))
         }
         "metrics/get-history" => match state.runs.get(&argument("run_id")) {
@@ -350,7 +375,9 @@ fn point(metric: &Value) -> Point {
 }
 
 fn metric(point: &Point) -> Value {
-    json!({ "key": point.0, "value": f64::from_bits(point.1), "timestamp": point.2, "step": point.3 })
+    let value = f64::from_bits(point.1);
+    let value = if value.is_nan() { json!("NaN") } else { json!(value) };
+    json!({ "key": point.0, "value": value, "timestamp": point.2, "step": point.3 })
 }
 
 fn experiment(state: &State, id: usize) -> Value {
