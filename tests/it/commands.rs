@@ -159,3 +159,36 @@ fn open_starts_a_browser_at_a_terminal_and_prints_elsewhere() {
     sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "untracked"]).expect(0);
     assert!(sandbox.sendoff(&["open", "untracked"]).expect(244).stderr.contains("the job `untracked` is not tracked"));
 }
+
+#[test]
+fn quiet_hides_the_log_and_not_what_is_wrong() {
+    let sandbox = Sandbox::new();
+    sandbox.file("bad.yaml", "command: echo shown; exit 3\n").file("good.yaml", "command: echo shown\n");
+    let good = sandbox.sendoff(&["submit", "good.yaml", "--no-tracking", "--quiet", "--job-id", "good"]).expect(0);
+    assert_eq!((good.stdout.as_str(), good.stderr.as_str()), ("", ""));
+    let bad = sandbox.sendoff(&["submit", "bad.yaml", "--no-tracking", "--quiet", "--job-id", "bad"]).expect(3);
+    assert!(bad.stdout.is_empty() && bad.stderr.starts_with("job `bad` failed with exit code 3 after "), "{bad:?}");
+    let again = sandbox.sendoff(&["wait", "bad", "--quiet"]).expect(3);
+    assert_eq!(again.stderr, bad.stderr);
+    let cancelled = sandbox.sendoff(&["cancel", "bad"]).expect(0);
+    assert_eq!(cancelled.stdout, "job `bad` failed with exit code 3; it had ended already\n");
+}
+
+#[test]
+fn status_says_for_how_long_a_job_runs_and_every_time_is_utc_to_the_millisecond() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: sleep 600\ngrace: 1s\n");
+    sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", "the-job"]).expect(0);
+    let running = crate::support::wait_until(|| {
+        let shown = sandbox.sendoff(&["status", "the-job"]).expect(0).stdout;
+        if shown.contains("state        running") { Ok(shown) } else { Err(shown) }
+    });
+    assert!(running.contains("\nruns for     "), "{running}");
+    sandbox.sendoff(&["cancel", "the-job"]).expect(0);
+    let status = sandbox.sendoff(&["status", "the-job", "--output", "json"]).expect(0).json();
+    for key in ["created_at", "started_at", "ended_at"] {
+        let at = status[key].as_str().expect("a time");
+        assert!(at.len() == "2026-01-01T00:00:00.000Z".len() && at.ends_with('Z'), "{key}: {at}");
+    }
+    assert!(sandbox.sendoff(&["list"]).expect(0).stdout.contains("SUBMITTED (UTC)"));
+}

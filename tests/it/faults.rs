@@ -101,9 +101,11 @@ fn a_damaged_outcome_is_not_guessed() {
     damage(&sandbox, "exit.json");
     let run = sandbox.sendoff(&["wait", "the-job"]).expect(240);
     assert_snapshot!(sandbox.plain(&run.stderr), @r"
-    job `the-job` lost
+    job `the-job` was lost
     reason: its record `[SANDBOX]/sendoff/data/jobs/the-job/attempt-1/exit.json` cannot be read, so how it ended is not known (its log may tell); nothing of it is left running
     ");
+    let status = sandbox.sendoff(&["status", "the-job"]).expect(0).stdout;
+    assert!(status.contains("\nran          at most "), "{status}");
     // It is looked at by a person, perhaps.
     assert!(sandbox.attempt("the-job", "exit.json.damaged").exists());
     // The job can be started again, and forgotten.
@@ -122,7 +124,7 @@ fn a_damaged_claim_does_not_hide_the_outcome_nor_start_the_job_again() {
     std::fs::remove_file(sandbox.attempt("the-job", "exit.json")).expect("it is there");
     let run = sandbox.sendoff(&["wait", "the-job"]).expect(240);
     assert_snapshot!(sandbox.plain(&run.stderr), @r"
-    job `the-job` lost
+    job `the-job` was lost
     reason: its record `[SANDBOX]/sendoff/data/jobs/the-job/attempt-1/claim` cannot be read, so how it ended is not known (its log may tell); nothing of it is left running
     ");
     let again = sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job"]).expect(244);

@@ -50,7 +50,7 @@ fn in_ci_both_signals_cancel_the_job_within_five_seconds() {
         let output = client.wait_with_output().expect("it ends");
         assert!(begun.elapsed() < Duration::from_secs(5), "it took {:?}", begun.elapsed());
         assert_eq!(output.status.code(), Some(130), "{output:?}");
-        assert!(said(&output).contains(&format!("interrupted; the job `{job}` cancelled")), "{}", said(&output));
+        assert!(said(&output).contains(&format!("interrupted; the job `{job}` was cancelled")), "{}", said(&output));
         assert_eq!(state(&sandbox, job), "cancelled");
         nothing_runs(&sandbox);
     }
@@ -150,7 +150,7 @@ fn at_a_terminal_one_can_go_on_or_cancel() {
     let (code, shown) = at_a_terminal(&sandbox, &submit, &steps);
     assert_eq!(code, 130, "{shown}");
     assert_eq!(shown.matches("ready").count(), 2, "the log is shown once, beside the command: {shown}");
-    assert!(shown.contains("the job `the-job` cancelled"), "{shown}");
+    assert!(shown.contains("the job `the-job` was cancelled"), "{shown}");
     assert_eq!(state(&sandbox, "the-job"), "cancelled");
     nothing_runs(&sandbox);
 }

@@ -1,7 +1,7 @@
 //! `sendoff cancel`.
 
 use super::World;
-use super::jobs::{One, open_jobs, state_line};
+use super::jobs::{One, open_jobs, sentence};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -10,11 +10,14 @@ use crate::cli::printer::Printer;
 pub(crate) async fn run(arguments: &One, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
+    let record = jobs.refresh(record).await?;
+    let had_ended = record.state.is_ended();
     let record = jobs.cancel(record, None).await?;
     if printer.is_json() {
         printer.json(&json::report("job", json::Job::from(&record)));
     } else {
-        printer.answer(&format!("job `{}` {}", record.id, state_line(&record)));
+        let before = if had_ended { "; it had ended already" } else { "" };
+        printer.answer(&format!("{}{before}", sentence(&record)));
     }
     Ok(Exit::Success)
 }

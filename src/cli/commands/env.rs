@@ -38,7 +38,7 @@ impl From<&Built> for Listed {
             id: built.id.to_string(),
             python: built.python.clone(),
             packages: built.packages.clone(),
-            created_at: built.created_at.to_string(),
+            created_at: json::instant(built.created_at),
         }
     }
 }
@@ -66,7 +66,7 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
         return Ok(Exit::Success);
     }
     let line = |built: &Built| {
-        let created = built.created_at.strftime("%Y-%m-%d %H:%M:%S");
+        let created = built.created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
         format!("{}  Python {}  {}  {created}\n", built.id.short(), built.python, Count(built.packages.len(), "package"))
     };
     match command {

@@ -1,8 +1,10 @@
 //! What the commands that ask about jobs share.
 
 use clap::Args;
+use jiff::Timestamp;
 use sendoff::job::{JobState, Record};
 use sendoff::submit::{Delivery, Jobs};
+use sendoff::support::clock;
 use sendoff::support::words::{Count, Span};
 
 use super::World;
@@ -41,16 +43,40 @@ pub(crate) fn state_line(record: &Record) -> String {
     }
 }
 
+/// Returns a sentence about how a job stands.
+pub(crate) fn sentence(record: &Record) -> String {
+    let stands = match &record.state {
+        JobState::Succeeded(_) | JobState::Failed(_) => state_line(record),
+        JobState::Cancelled(_) | JobState::Lost(_) => format!("was {}", state_line(record)),
+        _ => format!("is {}", state_line(record)),
+    };
+    format!("job `{}` {stands}", record.id)
+}
+
+/// Returns for how long a job has run, as far as that is known.
+pub(crate) fn run_time(record: &Record) -> Option<String> {
+    let span = |from: Timestamp, to: Timestamp| Span(std::time::Duration::try_from(to.duration_since(from)).unwrap_or_default());
+    match &record.state {
+        JobState::Running { since } => Some(span(*since, clock::now()).to_string()),
+        // Nobody saw its end, only that it is over.
+        JobState::Lost(outcome) => Some(format!("at most {}", span(outcome.started_at?, outcome.ended_at))),
+        state => state.outcome().and_then(|outcome| Some(span(outcome.started_at?, outcome.ended_at).to_string())),
+    }
+}
+
 /// Says how a job ended, and what its tracker does not have yet.
 pub(crate) fn report_end(record: &Record, delivery: Option<Delivery>, printer: &Printer) {
     if printer.is_json() {
         printer.json_line(&json::report("job", json::Job::from(record).with(delivery.clone())));
     }
-    let ran = record.state.outcome().and_then(|outcome| {
-        let ran = outcome.ended_at.duration_since(outcome.started_at?);
-        Some(format!(" after {}", Span(std::time::Duration::try_from(ran).unwrap_or_default())))
-    });
-    printer.say(&format!("job `{}` {}{}", record.id, state_line(record), ran.unwrap_or_default()));
+    let is_lost = matches!(record.state, JobState::Lost(_));
+    let ran = run_time(record).filter(|_| !is_lost).map(|ran| format!(" after {ran}")).unwrap_or_default();
+    let end = format!("{}{ran}", sentence(record));
+    match record.state {
+        JobState::Succeeded(_) => printer.say(&end),
+        // What is wrong is said whoever wants quiet.
+        _ => printer.complain(&end),
+    }
     if let Some(detail) = record.state.outcome().and_then(|outcome| outcome.detail.as_ref()) {
         printer.complain(&format!("reason: {detail}"));
     }

@@ -12,8 +12,12 @@ use crate::cli::printer::Printer;
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
     /// Show at most this many jobs
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
     limit: usize,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|limit| *limit > 0).ok_or_else(|| "expected a number from 1 on".to_owned())
 }
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
@@ -29,7 +33,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
     }
     let mut table = comfy_table::Table::new();
     table.load_style(comfy_table::presets::NOTHING);
-    table.set_header(["JOB", "STATE", "TARGET", "EXPERIMENT", "SUBMITTED", "NAME"]);
+    table.set_header(["JOB", "STATE", "TARGET", "EXPERIMENT", "SUBMITTED (UTC)", "NAME"]);
     for record in &records {
         table.add_row([
             record.id.to_string(),

@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     job_id: Option<JobId>,
     /// Plan for the job id that belongs to this text
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = super::send::not_empty)]
     key: Option<String>,
     /// Plan to start a job again
     #[arg(long)]

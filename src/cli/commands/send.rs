@@ -30,11 +30,20 @@ pub(crate) struct Sending {
     #[arg(long, value_name = "ID", conflicts_with = "key")]
     job_id: Option<JobId>,
     /// Derive the job id from any text; the same text finds the same job again
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = not_empty)]
     key: Option<String>,
     /// What Ctrl-C does [default: `ask` on a terminal, `cancel` with CI=true, else `detach`]
     #[arg(long, value_enum, value_name = "WHAT")]
     on_interrupt: Option<OnInterrupt>,
+}
+
+/// Refuses the key of a variable that is not set: every such submission would be the same one.
+pub(crate) fn not_empty(key: &str) -> Result<String, String> {
+    if key.trim().is_empty() {
+        Err("a key is a text that tells this submission from others, and this one is empty".to_owned())
+    } else {
+        Ok(key.to_owned())
+    }
 }
 
 /// Tells the user what the pipeline says.

@@ -2,10 +2,10 @@
 
 use sendoff::job::Record;
 use sendoff::submit::Delivery;
-use sendoff::support::words::{Count, Size, Span};
+use sendoff::support::words::{Count, Size};
 
 use super::World;
-use super::jobs::{One, open_jobs, state_line};
+use super::jobs::{One, open_jobs, run_time, state_line};
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 use crate::cli::json;
@@ -34,13 +34,8 @@ fn describe(record: &Record, delivery: Option<&Delivery>) -> String {
         ("attempt", record.attempt.to_string()),
         ("submitted", record.created_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
     ];
-    if let Some(outcome) = record.state.outcome() {
-        if let Some(started) = outcome.started_at {
-            let ran = outcome.ended_at.duration_since(started);
-            lines.push(("ran", Span(std::time::Duration::try_from(ran).unwrap_or_default()).to_string()));
-        }
-        lines.extend(outcome.detail.clone().map(|detail| ("reason", detail)));
-    }
+    lines.extend(run_time(record).map(|time| (if record.state.is_ended() { "ran" } else { "runs for" }, time)));
+    lines.extend(record.state.outcome().and_then(|outcome| Some(("reason", outcome.detail.clone()?))));
     lines.push(("snapshot", record.snapshot.chars().take(12).collect()));
     lines.push(("environment", record.environment.chars().take(12).collect()));
     if let Some(tracking) = &record.tracking {

@@ -98,7 +98,7 @@ impl Watcher<'_> {
             Ok(record) => {
                 let record = record?;
                 self.report(jobs, id)?;
-                printer.complain(&format!("interrupted; the job `{id}` {}", super::jobs::state_line(&record)));
+                printer.complain(&format!("interrupted; the {}", super::jobs::sentence(&record)));
             }
             Err(_) => {
                 self.report(jobs, id)?;

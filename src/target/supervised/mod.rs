@@ -221,7 +221,8 @@ impl Orphan {
                 )
             }
         };
-        let outcome = Outcome { ending: Ending::Lost, exit_code: None, started_at: None, ended_at: clock::now(), detail: Some(detail) };
+        let started_at = Evidence::read(attempt, None, None, 0).started_at;
+        let outcome = Outcome { ending: Ending::Lost, exit_code: None, started_at, ended_at: clock::now(), detail: Some(detail) };
         attempt.write_outcome(&outcome)?;
         Ok(Presence::Present(JobState::Lost(outcome)))
     }

@@ -40,3 +40,20 @@ fn a_bad_command_line_ends_with_244() {
     }
     sandbox.sendoff(&["--version"]).expect(0);
 }
+
+#[test]
+fn an_empty_key_and_a_list_of_nothing_are_refused() {
+    let sandbox = with_config("script: train.py\n");
+    let mut said = String::new();
+    for arguments in [&["submit", "--no-tracking", "--key", ""][..], &["plan", "--key", " "], &["list", "--limit", "0"]] {
+        let run = sandbox.sendoff(arguments).expect(244);
+        said.push_str(run.stderr.split("\n\n").next().unwrap_or_default());
+        said.push('\n');
+    }
+    assert_snapshot!(said, @r"
+    error: invalid value '' for '--key <TEXT>': a key is a text that tells this submission from others, and this one is empty
+    error: invalid value ' ' for '--key <TEXT>': a key is a text that tells this submission from others, and this one is empty
+    error: invalid value '0' for '--limit <LIMIT>': expected a number from 1 on
+    ");
+    assert!(!sandbox.home().join("data/jobs").exists());
+}
