@@ -238,6 +238,9 @@ fn read(answer: ContainerInspectResponse) -> Container {
     };
     let started_at = time(state.started_at.as_deref());
     let ended = matches!(status, State::Exited | State::Dead) && started_at.is_some();
+    let finished_at = time(state.finished_at.as_deref()).filter(|_| ended);
+    // The engine notes the start of a process after it, and that of a short one after its end.
+    let started_at = started_at.map(|started| finished_at.map_or(started, |finished| started.min(finished)));
     Container {
         id: ContainerId(answer.id.unwrap_or_default()),
         name: answer.name.unwrap_or_default().trim_start_matches('/').to_owned(),
@@ -249,7 +252,7 @@ fn read(answer: ContainerInspectResponse) -> Container {
         error: state.error.filter(|error| !error.is_empty()),
         created_at: time(answer.created.as_deref()),
         started_at,
-        finished_at: time(state.finished_at.as_deref()),
+        finished_at,
         networks: networks.into_iter().map(attached).collect(),
     }
 }

@@ -27,6 +27,8 @@ struct Configuration {
 
 #[derive(Deserialize)]
 struct Meta {
+    #[serde(rename = "Name")]
+    name: Option<String>,
     #[serde(rename = "Endpoints")]
     endpoints: Endpoints,
 }
@@ -50,12 +52,21 @@ pub(super) fn current(folder: &Path) -> Result<Option<String>, Error> {
 
 /// Reads a context.
 pub(super) fn read(folder: &Path, name: &str, source: &Source) -> Result<Context, Error> {
-    let unknown = || Error::Context { name: name.to_owned(), from: source.clone() };
+    let unknown = || Error::Context { name: name.to_owned(), from: source.clone(), known: names(folder) };
     let id = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let meta: Meta = read_json(&folder.join("contexts/meta").join(&id).join("meta.json"))?.ok_or_else(unknown)?;
     let host = meta.endpoints.docker.and_then(|docker| docker.host).ok_or_else(unknown)?;
     let tls = folder.join("contexts/tls").join(&id).join("docker");
     Ok(Context { host, tls: tls.is_dir().then(|| Tls::in_folder(&tls)) })
+}
+
+/// Returns the names of the contexts that there are; what cannot be read has none.
+fn names(folder: &Path) -> Vec<String> {
+    let folders = std::fs::read_dir(folder.join("contexts/meta")).into_iter().flatten().flatten();
+    let meta = |folder: std::fs::DirEntry| read_json::<Meta>(&folder.path().join("meta.json")).ok().flatten();
+    let mut names: Vec<String> = folders.filter_map(|folder| meta(folder)?.name).collect();
+    names.sort();
+    names
 }
 
 fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<Option<T>, Error> {

@@ -199,3 +199,104 @@ fn answers(path: &Path) -> bool {
 fn answers(path: &Path) -> bool {
     path.exists()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chosen(host: Option<&str>, variables: &[(&str, &str)], home: &Path) -> Result<Endpoint, Error> {
+        let variables = variables.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Endpoint::choose(host, &variables, home)
+    }
+
+    /// Makes a home whose current context is `lab`, secured, and which has `box`, behind ssh.
+    fn home_with_contexts() -> tempfile::TempDir {
+        let home = tempfile::tempdir().expect("a folder");
+        let docker = home.path().join(".docker");
+        // The ids are what Docker itself makes of these names.
+        for (name, id, host) in [("lab", LAB, "tcp://lab:2376"), ("box", BOX, "ssh://me@box")] {
+            let meta = docker.join("contexts/meta").join(id);
+            std::fs::create_dir_all(&meta).expect("a folder");
+            let text = format!(r#"{{"Name":"{name}","Metadata":{{}},"Endpoints":{{"docker":{{"Host":"{host}","SkipTLSVerify":false}}}}}}"#);
+            std::fs::write(meta.join("meta.json"), text).expect("a file");
+        }
+        std::fs::create_dir_all(docker.join("contexts/tls").join(LAB).join("docker")).expect("a folder");
+        std::fs::write(docker.join("config.json"), r#"{"auths":{},"currentContext":"lab"}"#).expect("a file");
+        home
+    }
+
+    const LAB: &str = "a51146d38077ff992eba84cf1d5e9b249073503eb74868699016153b031a38f7";
+    const BOX: &str = "26f8567f2569182294c3fa5b9f9cb2270b554eef628b4c149cf82a42888ff4ae";
+
+    #[test]
+    fn what_is_said_nearest_wins() {
+        let home = home_with_contexts();
+        let (host, context) = (("DOCKER_HOST", "tcp://other"), ("DOCKER_CONTEXT", "box"));
+        let shown = |host, variables: &[_]| chosen(host, variables, home.path()).expect("an endpoint").to_string();
+        assert_eq!(shown(Some("unix:///run/own.sock"), &[host, context]), "`/run/own.sock` (from the target's `host`)");
+        assert_eq!(shown(None, &[host, context]), "`tcp://other:2375` (from `DOCKER_HOST`)");
+        assert_eq!(shown(None, &[context]), "`ssh://me@box` (from the context `box` that `DOCKER_CONTEXT` names)");
+        assert_eq!(shown(None, &[]), "`tcp://lab:2376` (from the current Docker context `lab`)");
+        assert_eq!(shown(None, &[("DOCKER_HOST", "")]), "`tcp://lab:2376` (from the current Docker context `lab`)");
+    }
+
+    #[test]
+    fn certificates_come_from_where_the_address_comes_from() {
+        let home = home_with_contexts();
+        let files = |variables: &[_]| match chosen(None, variables, home.path()).expect("an endpoint").address {
+            Address::Tcp { tls, .. } => tls.map(|tls| tls.key),
+            other => panic!("{other:?}"),
+        };
+        let docker = home.path().join(".docker");
+        assert_eq!(files(&[]), Some(docker.join("contexts/tls").join(LAB).join("docker/key.pem")));
+        assert_eq!(files(&[("DOCKER_HOST", "tcp://a")]), None);
+        assert_eq!(files(&[("DOCKER_HOST", "https://a")]), Some(docker.join("key.pem")));
+        assert_eq!(files(&[("DOCKER_HOST", "tcp://a"), ("DOCKER_TLS_VERIFY", "1")]), Some(docker.join("key.pem")));
+        let own = [("DOCKER_HOST", "tcp://a"), ("DOCKER_TLS_VERIFY", "1"), ("DOCKER_CERT_PATH", "/certificates")];
+        assert_eq!(files(&own), Some(PathBuf::from("/certificates/key.pem")));
+    }
+
+    #[test]
+    fn addresses_that_are_read_and_refused() {
+        for (text, expected) in [
+            ("unix:///run/x.sock", "/run/x.sock"),
+            ("/run/x.sock", "/run/x.sock"),
+            ("tcp://h:1", "tcp://h:1"),
+            ("tcp://h/", "tcp://h:2375"),
+            ("http://[::1]:99", "tcp://[::1]:99"),
+            ("https://h", "tcp://h:2376"),
+            ("ssh://me@h:22", "ssh://me@h:22"),
+        ] {
+            assert_eq!(chosen(Some(text), &[], Path::new("/")).expect(text).address.to_string(), expected, "{text}");
+        }
+        for text in ["", "h:2375", "ftp://h", "unix://", "tcp://"] {
+            assert!(matches!(chosen(Some(text), &[], Path::new("/")), Err(Error::Address { .. })), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_listens_here_is_local() {
+        for (text, local) in [
+            ("unix:///x", true),
+            ("tcp://localhost:1", true),
+            ("tcp://127.0.0.2:1", true),
+            ("tcp://[::1]:1", true),
+            ("tcp://h:1", false),
+            ("ssh://h", false),
+        ] {
+            assert_eq!(chosen(Some(text), &[], Path::new("/")).expect(text).is_local(), local, "{text}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_usual_socket_that_answers_goes_before_one_that_is_dead() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let paths = ["missing", "dead", "alive"].map(|name| folder.path().join(name));
+        drop(std::os::unix::net::UnixListener::bind(&paths[1]).expect("a socket"));
+        assert_eq!(first(&paths), Some(&paths[1]));
+        let _alive = std::os::unix::net::UnixListener::bind(&paths[2]).expect("a socket");
+        assert_eq!(first(&paths), Some(&paths[2]));
+        assert_eq!(first(&paths[..1]), None);
+    }
+}

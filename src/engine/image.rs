@@ -12,8 +12,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use super::container::label_filter;
-use super::{Engine, Error, Said, TRANSFER, classify, known, name};
-use crate::support::secret::Secret;
+use super::{Credentials, Engine, Error, Said, TRANSFER, classify, known, name};
 
 /// The engine's own name of an image: the digest of its description, `sha256:...`. It changes with anything in the image.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -59,20 +58,6 @@ pub struct Image {
     pub command: Vec<String>,
     /// Where its containers start.
     pub working_directory: String,
-}
-
-/// Who we are to a registry.
-#[derive(Debug, Clone)]
-pub enum Credentials {
-    /// A user.
-    User {
-        /// The name.
-        name: String,
-        /// The password or token.
-        password: Secret,
-    },
-    /// A token that the registry gave for a login.
-    IdentityToken(Secret),
 }
 
 /// A step of a pull or push.
@@ -123,7 +108,7 @@ impl Engine {
         // Without a tag the engine would bring all of them.
         let options = CreateImageOptionsBuilder::default().from_image(repository).tag(tag).platform(platform.unwrap_or_default()).build();
         let failed = |said: String| pull_failed(reference, said);
-        let mut steps = Box::pin(self.within(TRANSFER).create_image(Some(options), None, credentials.map(header)));
+        let mut steps = Box::pin(self.within(TRANSFER).create_image(Some(options), None, credentials.map(Credentials::header)));
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| self.transfer_failed(error, format!("pull the image `{reference}`"), failed))?;
             pass_on(step.status, step.progress_detail, step.error_detail, progress).map_err(failed)?;
@@ -143,7 +128,7 @@ impl Engine {
         let options = PushImageOptionsBuilder::default().tag(tag).build();
         let failed = |said: String| push_failed(reference, said);
         // The engine wants a header of credentials, be it empty.
-        let credentials = credentials.map_or_else(DockerCredentials::default, header);
+        let credentials = credentials.map_or_else(DockerCredentials::default, Credentials::header);
         let mut steps = Box::pin(self.within(TRANSFER).push_image(repository, Some(options), Some(credentials)));
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| self.transfer_failed(error, format!("push the image `{reference}`"), failed))?;
@@ -216,17 +201,6 @@ fn split(reference: &str) -> (&str, &str) {
         // A colon before a slash belongs to the registry's port.
         Some((repository, tag)) if !tag.contains('/') => (repository, tag),
         _ => (reference, "latest"),
-    }
-}
-
-fn header(credentials: &Credentials) -> DockerCredentials {
-    match credentials {
-        Credentials::User { name, password } => {
-            DockerCredentials { username: Some(name.clone()), password: Some(password.expose().to_owned()), ..DockerCredentials::default() }
-        }
-        Credentials::IdentityToken(token) => {
-            DockerCredentials { identitytoken: Some(token.expose().to_owned()), ..DockerCredentials::default() }
-        }
     }
 }
 

@@ -22,7 +22,12 @@ impl Engine {
             attached.input.flush().await?;
             attached.input.shutdown().await
         };
-        match written.await {
+        // A process that has ended reads no more, and the engine leaves the writer waiting.
+        let written = tokio::select! {
+            written = written => written,
+            ended = self.wait(container) => return ended.map(|_| ()),
+        };
+        match written {
             Err(error) if !matches!(error.kind(), std::io::ErrorKind::BrokenPipe | std::io::ErrorKind::ConnectionReset) => {
                 Err(Error::Lost { act: act(), source: Said(error.to_string()) })
             }

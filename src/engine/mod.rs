@@ -15,15 +15,20 @@ pub mod build;
 mod classify;
 mod container;
 mod context;
+mod credentials;
 mod endpoint;
 mod error;
+mod exec;
 mod files;
 mod image;
 mod input;
 pub mod login;
 mod logs;
+mod memory;
 mod name;
 mod network;
+mod request;
+mod shared;
 mod spec;
 mod volume;
 
@@ -34,16 +39,20 @@ use bollard::{API_DEFAULT_VERSION, Docker};
 
 pub use about::{About, Cgroups, Gpus, Limits, Product};
 pub use container::{Attached, Container, ContainerId, Listed, Removal, State};
+pub use credentials::Credentials;
 pub use endpoint::{Address, Endpoint, Source, Tls};
 pub use error::{Error, Object, PullFailure, Refusal, Said};
+pub use exec::{Exec, ExecSpec, Terminal};
 pub use files::Tar;
-pub use image::{Credentials, Image, ImageId, PullProgress};
+pub use image::{Image, ImageId, PullProgress};
 pub use logs::Follow;
+pub use memory::MemoryUse;
 pub use network::Network;
 pub use spec::{ContainerSpec, GpuRequest, Mount, Port, Protocol};
 pub use volume::Volume;
 
 use crate::support::http;
+use request::adapted;
 
 /// How long an engine may take to say that it is there.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -71,7 +80,7 @@ impl Engine {
             }
             Address::Ssh(destination) => return Err(Error::Ssh { destination: destination.clone(), from: endpoint.source.clone() }),
         };
-        let docker = docker.map_err(|error| classify::connect(endpoint, error))?;
+        let docker = docker.map_err(|error| classify::connect(endpoint, error))?.with_request_modifier(adapted);
         let docker = docker.negotiate_version().await.map_err(|error| classify::connect(endpoint, error))?;
         Ok(Self { docker: docker.with_timeout(ACT), endpoint: endpoint.clone() })
     }

@@ -1,0 +1,186 @@
+//! What happens to an engine itself: it stops, starts again, runs out of disk, sees other files. Each test has one of its own.
+//!
+//! They need `dockerd` and root.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use futures_util::TryStreamExt;
+use sendoff::engine::{ContainerSpec, Endpoint, Engine, Error, Follow, State, Tar};
+
+use super::shown;
+
+/// The image of these engines: a shell, `cat`, `seq` and `sleep`, taken from this machine.
+const IMAGE: &str = "tiny";
+
+/// An engine of a test's own, which ends with it.
+struct OwnEngine {
+    folder: tempfile::TempDir,
+    daemon: Child,
+    setup: String,
+}
+
+impl OwnEngine {
+    /// Starts an engine after `setup`, shell commands in a mount namespace of its own, where `$DIR` is its folder.
+    async fn start(setup: &str) -> (Self, Engine) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let daemon = launch(folder.path(), setup);
+        let own = Self { folder, daemon, setup: setup.to_owned() };
+        let engine = own.engine().await;
+        own.import();
+        (own, engine)
+    }
+
+    /// Waits until the engine answers.
+    async fn engine(&self) -> Engine {
+        let address = format!("unix://{}/d.sock", self.folder.path().display());
+        let endpoint = Endpoint::choose(Some(&address), &[].into(), Path::new("/")).expect("an address");
+        let deadline = Instant::now() + Duration::from_mins(1);
+        loop {
+            match Engine::connect(&endpoint).await {
+                Ok(engine) => return engine,
+                Err(error) if Instant::now() > deadline => {
+                    let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+                    panic!("{}\n{log}", shown(&error));
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Ends the daemon with a signal, and waits until it has ended.
+    fn end(&mut self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).expect("the daemon's pid");
+        assert!(Command::new("kill").args(["-s", signal, pid.trim()]).status().expect("kill runs").success());
+        self.daemon.wait().expect("the daemon ends");
+    }
+
+    /// Starts it again on what it had.
+    async fn start_again(&mut self) -> Engine {
+        self.daemon = launch(self.folder.path(), &self.setup);
+        self.engine().await
+    }
+
+    fn import(&self) {
+        let script = r#"
+            mkdir -p "$DIR/root/bin" "$DIR/root/tmp"
+            for program in sh cat seq sleep; do
+                cp -L "$(command -v $program)" "$DIR/root/bin/"
+                ldd "$(command -v $program)" | grep -o '/[^ ]*' | while read -r library; do
+                    mkdir -p "$DIR/root$(dirname "$library")"; cp -L "$library" "$DIR/root$library"
+                done
+            done
+            tar -C "$DIR/root" -c . | docker -H "unix://$DIR/d.sock" import - "$0""#;
+        let output = Command::new("sh").args(["-ec", script, IMAGE]).env("DIR", self.folder.path()).output().expect("a shell runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+impl Drop for OwnEngine {
+    fn drop(&mut self) {
+        if self.daemon.try_wait().is_ok_and(|status| status.is_none()) {
+            self.end("TERM");
+        }
+    }
+}
+
+fn launch(folder: &Path, setup: &str) -> Child {
+    let script = format!(
+        r#"mount --make-rprivate /; {setup}
+        exec dockerd -H "unix://$DIR/d.sock" --data-root "$DIR/data" --exec-root "$DIR/exec" -p "$DIR/pid" \
+            --bridge=none --iptables=false --ip-forward=false --ip-masq=false --shutdown-timeout 2 >>"$DIR/log" 2>&1"#
+    );
+    Command::new("unshare")
+        .args(["--mount", "sh", "-ec", &script])
+        .env("DIR", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("unshare runs")
+}
+
+fn spec(name: &str, script: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: name.to_owned(),
+        image: IMAGE.to_owned(),
+        command: ["sh", "-c", script].map(str::to_owned).to_vec(),
+        network: Some("none".to_owned()),
+        init: true,
+        ..ContainerSpec::default()
+    }
+}
+
+fn run(test: impl Future<Output = ()>) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built").block_on(test);
+}
+
+#[test]
+#[ignore = "needs dockerd and root"]
+fn own_daemon_that_stops_ends_the_container_and_its_log_goes_on_without_loss() {
+    run(async {
+        let (mut own, engine) = OwnEngine::start("").await;
+        engine.create(&spec("job", "i=0; while :; do echo line $i; i=$((i+1)); sleep 0.01; done")).await.expect("it is created");
+        engine.start("job").await.expect("it starts");
+        let mut kept = Vec::new();
+        {
+            let mut log = std::pin::pin!(engine.logs("job", 0, Follow::Yes).expect("a name that fits"));
+            while kept.len() < 200 {
+                kept.extend_from_slice(&log.try_next().await.expect("the log is read").expect("it goes on"));
+            }
+            own.end("TERM");
+            // What is still under way arrives; then the stream ends or breaks.
+            while let Ok(Some(piece)) = log.try_next().await {
+                kept.extend_from_slice(&piece);
+            }
+        }
+        let away = engine.inspect("job").await.expect_err("the engine is away");
+        assert!(away.is_transient(), "{away:?}");
+        let engine = own.start_again().await;
+        let ended = engine.wait("job").await.expect("it ended").expect("it is there");
+        assert_eq!((ended.state.clone(), ended.has_ended(), ended.exit_code.is_some_and(|code| code != 0)), (State::Exited, true, true));
+        let rest: Vec<_> =
+            engine.logs("job", kept.len() as u64, Follow::Yes).expect("a name").try_collect().await.expect("the log is read");
+        kept.extend_from_slice(&rest.concat());
+        let text = String::from_utf8(kept).expect("the log is UTF-8");
+        assert!(text.lines().count() > 20);
+        for (number, line) in text.lines().enumerate() {
+            assert_eq!(line, format!("line {number}"));
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs dockerd and root"]
+fn own_daemon_without_room_says_so() {
+    run(async {
+        let (_own, engine) = OwnEngine::start(r#"mkdir -p "$DIR/data"; mount -t tmpfs -o size=40m tmpfs "$DIR/data""#).await;
+        engine.create(&spec("job", "cat /tmp/big")).await.expect("it is created");
+        let mut tar = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(64 << 20);
+        header.set_mode(0o644);
+        tar.append_data(&mut header, "big", vec![0; 64 << 20].as_slice()).expect("an archive in memory");
+        let tar = tar.into_inner().expect("an archive in memory");
+        let error = engine.put("job", "/tmp", Tar::Whole(tar.into())).await.expect_err("there is no room");
+        assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+        insta::assert_snapshot!(shown(&error).lines().filter(|line| !line.contains("caused by")).collect::<Vec<_>>().join("\n"), @r"
+        error: could not copy files into `/tmp` of the container `job`: the disk of the container engine is full
+        hint: make room on the engine's machine: `docker system df` shows what takes it
+        ");
+    });
+}
+
+#[test]
+#[ignore = "needs dockerd and root"]
+fn own_daemon_that_has_another_folder_of_the_same_path_does_not_see_ours() {
+    run(async {
+        let shared = tempfile::tempdir().expect("a folder");
+        let (_own, engine) = OwnEngine::start(&format!("mount -t tmpfs tmpfs '{}'", shared.path().display())).await;
+        assert!(!engine.sees(shared.path(), IMAGE).await.expect("it is tried"));
+        assert!(engine.sees(shared.path(), "no-such-image").await.is_err(), "without an image nothing can be tried");
+        assert_eq!(engine.list(&[]).await.expect("they are listed"), [], "the probe is gone");
+        assert_eq!(std::fs::read_dir(shared.path()).expect("a folder").count(), 0);
+    });
+}
