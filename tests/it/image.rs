@@ -56,9 +56,21 @@ impl World {
     }
 
     fn images(&self) -> Images {
+        self.images_of(None)
+    }
+
+    fn images_of(&self, platform: Option<&str>) -> Images {
         let below = |name: &str| self.folder.path().join(name);
         let dirs = Dirs { config: below("config"), data: below("data"), cache: below("cache") };
-        Images::new(&dirs, &self.engine, None, &self.variables)
+        Images::new(&dirs, &self.engine, platform, &self.variables)
+    }
+
+    /// Runs the program with this world as its home.
+    fn sendoff(&self, arguments: &[&str]) -> String {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sendoff"));
+        let output = command.args(arguments).env("SENDOFF_HOME", self.folder.path()).output().expect("it runs");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("it is UTF-8")
     }
 
     /// Makes a wheel, which no index has, and returns the package's name.
@@ -313,11 +325,11 @@ async fn a_dockerfile_is_the_base_and_what_it_copies_makes_it_another() {
     let changed = world.provision(&spec).await.expect("it is made");
     assert!(changed.id != made.id && world.run(&changed, &["-c", "print(open('/srv/data.txt').read())"]).await == "two\n\n");
 
-    std::fs::write(root.join("Dockerfile"), "FROM python:3.11-slim\nRUN echo first; echo second >&2; exit 3\n").expect("writable");
+    std::fs::write(root.join("Dockerfile"), "FROM python:3.11-slim\nRUN echo first; echo second; exit 3\n").expect("writable");
     let error = world.provision(&spec).await.expect_err("it fails");
     insta::assert_snapshot!(world.plain(&told(&error)), @r"
     could not build `[ROOT]/Dockerfile`
-    the step `[2/2] RUN echo first; echo second >&2; exit 3` of the build failed: exit code 3
+    the step `[2/2] RUN echo first; echo second; exit 3` of the build failed: exit code 3
     first
     second
     ");
@@ -376,7 +388,26 @@ async fn prune_passes_over_what_a_job_or_a_container_uses() {
     assert_eq!(images.prune(None).await.expect("it has a container"), []);
     assert!(matches!(images.prune(Some(&id)).await, Err(Error::InUse(_))));
     world.engine.remove(&name, Removal::Forced).await.expect("it is removed");
-    let removed = images.prune(None).await.expect("nobody needs it");
-    assert_eq!(removed.iter().map(|built| (&built.id, built.packages.clone())).collect::<Vec<_>>(), [(&id, vec![format!("{alpha}==1.0")])]);
+    let listed = world.sendoff(&["env", "list"]);
+    assert!(listed.starts_with(id.short()) && listed.trim_end().ends_with(&image.name) && listed.lines().count() == 1, "{listed}");
+    let shown = world.sendoff(&["env", "show", id.short()]);
+    assert!(shown.trim_end().ends_with(&format!("{alpha}==1.0")), "{shown}");
+    assert_eq!(world.sendoff(&["env", "prune"]), "removed 1 environment\n");
+    assert_eq!(images.list().await.expect("images are listed"), []);
     assert_eq!(world.engine.image(&image.name).await.expect("it is asked for"), None);
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn the_platform_decides_which_base_image_serves() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "for the platform");
+    let spec = world.spec(&[&alpha]);
+    let own = world.engine.image("python:3.11-slim").await.expect("it is asked for").expect("it is there").platform;
+    let made = world.images_of(Some(&own)).provision(&spec, false, &world.heard).await.expect("it is made");
+    assert_eq!(made.image.as_ref().map(|image| image.platform.clone()), Some(own));
+    drop(made);
+    let error = world.images_of(Some("linux/s390x")).provision(&spec, false, &world.heard).await.expect_err("it has to be pulled");
+    assert!(matches!(error, Error::Engine(sendoff::engine::Error::Pull { .. })), "{error:?}");
+    world.clean().await;
 }

@@ -1,7 +1,10 @@
 //! `sendoff env`.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
-use sendoff::environment::{Built, Environments};
+use sendoff::engine::{Endpoint, Engine};
+use sendoff::environment::{Built, Environments, Images};
 use sendoff::support::words::Count;
 use serde::Serialize;
 
@@ -30,6 +33,9 @@ struct Listed {
     python: String,
     packages: Vec<String>,
     created_at: String,
+    /// The image that it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
 }
 
 impl From<&Built> for Listed {
@@ -39,6 +45,7 @@ impl From<&Built> for Listed {
             python: built.python.clone(),
             packages: built.packages.clone(),
             created_at: json::instant(built.created_at),
+            image: built.image.clone(),
         }
     }
 }
@@ -48,18 +55,49 @@ struct List {
     environments: Vec<Listed>,
 }
 
-pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+/// Returns the images of environments; none when there are none, or their engine is not there, which is said.
+async fn images(world: &World, printer: &Printer) -> Option<Images> {
+    if !Images::exist(&world.dirs) {
+        return None;
+    }
+    let home = world.variables.get("HOME").map_or_else(|| world.cwd.clone(), PathBuf::from);
+    let connected = match Endpoint::choose(None, &world.variables, &home) {
+        Ok(endpoint) => Engine::connect(&endpoint).await,
+        Err(error) => Err(error),
+    };
+    match connected {
+        Ok(engine) => Some(Images::new(&world.dirs, &engine, None, &world.variables)),
+        Err(error) => {
+            printer.complain(&format!("{}: the images of environments are passed over: {error}", printer.styled("1;33", "warning")));
+            None
+        }
+    }
+}
+
+pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let environments = Environments::new(&world.dirs);
+    let images = images(world, printer).await;
+    let mut all = environments.list();
+    if let Some(images) = &images {
+        all.extend(images.list().await?);
+        all.sort_by_key(|built| std::cmp::Reverse(built.created_at));
+    }
     let built = match command {
-        Command::List => environments.list(),
+        Command::List => all,
         Command::Show { id } => {
-            let found: Vec<Built> = environments.list().into_iter().filter(|built| built.id.as_str().starts_with(id.as_str())).collect();
+            let found: Vec<Built> = all.into_iter().filter(|built| built.id.as_str().starts_with(id.as_str())).collect();
             if found.len() != 1 {
                 return Err(Failure::Usage(format!("`{id}` names {}", Count(found.len(), "environment"))));
             }
             found
         }
-        Command::Prune => environments.prune(None)?,
+        Command::Prune => {
+            let mut removed = environments.prune(None)?;
+            if let Some(images) = &images {
+                removed.extend(images.prune(None).await?);
+            }
+            removed
+        }
     };
     if printer.is_json() {
         printer.json(&json::report("environments", List { environments: built.iter().map(Listed::from).collect() }));
@@ -67,7 +105,8 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
     }
     let line = |built: &Built| {
         let created = built.created_at.strftime("%Y-%m-%d %H:%M:%S UTC");
-        format!("{}  Python {}  {}  {created}\n", built.id.short(), built.python, Count(built.packages.len(), "package"))
+        let image = built.image.as_ref().map(|image| format!("  {image}")).unwrap_or_default();
+        format!("{}  Python {}  {}  {created}{image}\n", built.id.short(), built.python, Count(built.packages.len(), "package"))
     };
     match command {
         Command::Show { .. } => printer.answer(&built.iter().map(|built| line(built) + &built.packages.join("\n")).collect::<String>()),

@@ -40,6 +40,9 @@ pub(super) struct Log {
     /// The step's key.
     #[prost(string, tag = "1")]
     pub(super) vertex: String,
+    /// 1 for standard output, 2 for standard error.
+    #[prost(int64, tag = "3")]
+    pub(super) stream: i64,
     /// The bytes.
     #[prost(bytes = "vec", tag = "4")]
     pub(super) bytes: Vec<u8>,

@@ -31,9 +31,10 @@ struct Step {
     name: String,
     /// Whether somebody was told of it.
     told: bool,
-    /// The last lines, the last one perhaps unfinished.
+    /// The last lines that are whole.
     lines: Vec<String>,
-    unfinished: String,
+    /// What came after them, by stream.
+    unfinished: BTreeMap<i64, String>,
 }
 
 /// Collects the answer.
@@ -97,7 +98,7 @@ impl Reader {
             }
         }
         for log in status.logs {
-            self.steps.entry(log.vertex).or_default().print(&String::from_utf8_lossy(&log.bytes), watch);
+            self.steps.entry(log.vertex).or_default().print(log.stream, &String::from_utf8_lossy(&log.bytes), watch);
         }
     }
 
@@ -108,7 +109,7 @@ impl Reader {
             *step = Step { name: name.1.trim().to_owned(), told: true, ..Step::default() };
             watch.step(&step.name, false);
         } else if !text.starts_with(" ---> ") && !text.starts_with("Successfully ") && !text.starts_with("Removing intermediate") {
-            step.print(text, watch);
+            step.print(0, text, watch);
         }
     }
 
@@ -118,26 +119,121 @@ impl Reader {
         let (key, reason) = self.failed.unwrap_or((String::new(), error));
         let step = self.steps.remove(&key).unwrap_or_default();
         let mut lines = step.lines;
-        if !step.unfinished.is_empty() {
-            lines.push(step.unfinished);
-        }
+        lines.extend(step.unfinished.into_values().filter(|line| !line.is_empty()));
         let shown = lines.split_off(lines.len().saturating_sub(SHOWN));
         Err(Error::failed(step.name, reason, shown))
     }
 }
 
 impl Step {
-    fn print(&mut self, text: &str, watch: &dyn Watch) {
-        self.unfinished.push_str(text);
-        while let Some(end) = self.unfinished.find('\n') {
-            let line: String = self.unfinished.drain(..=end).collect();
+    fn print(&mut self, stream: i64, text: &str, watch: &dyn Watch) {
+        let unfinished = self.unfinished.entry(stream).or_default();
+        unfinished.push_str(text);
+        while let Some(end) = unfinished.find('\n') {
+            let line: String = unfinished.drain(..=end).collect();
             // A line that was written over itself shows its last state.
             let line = line.trim_end().rsplit('\r').next().unwrap_or_default().to_owned();
+            if line.is_empty() {
+                continue;
+            }
             watch.line(&line);
             self.lines.push(line);
             if self.lines.len() > 4 * SHOWN {
                 self.lines.drain(..2 * SHOWN);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::super::messages::{Log, Time};
+    use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<String>>);
+
+    impl Watch for Heard {
+        fn step(&self, name: &str, cached: bool) {
+            self.0.lock().expect("nobody panics").push(format!("{name}{}", if cached { " (cached)" } else { "" }));
+        }
+
+        fn line(&self, text: &str) {
+            self.0.lock().expect("nobody panics").push(format!("| {text}"));
+        }
+    }
+
+    /// Reads an answer in pieces of a few bytes, and returns what was heard and how it ended.
+    fn read(answer: &str) -> (Vec<String>, Result<String, Error>) {
+        let (mut reader, heard) = (Reader::default(), Heard::default());
+        for piece in answer.as_bytes().chunks(7) {
+            reader.read(piece, &heard);
+        }
+        (heard.0.into_inner().expect("nobody panics"), reader.finish())
+    }
+
+    fn trace(status: &Status) -> String {
+        let packed = base64::engine::general_purpose::STANDARD.encode(status.encode_to_vec());
+        format!("{{\"id\":\"moby.buildkit.trace\",\"aux\":\"{packed}\"}}\r\n")
+    }
+
+    fn vertex(name: &str, cached: bool, error: &str) -> Vertex {
+        let digest = format!("sha256:{}", name.len());
+        Vertex { digest, name: name.to_owned(), cached, started: Some(Time { seconds: 1 }), completed: None, error: error.to_owned() }
+    }
+
+    fn log(name: &str, stream: i64, text: &str) -> Log {
+        Log { vertex: format!("sha256:{}", name.len()), stream, bytes: text.as_bytes().to_vec() }
+    }
+
+    #[test]
+    fn buildkit_tells_steps_and_their_lines_and_the_image() {
+        let first = Status { vertexes: vec![vertex("[1/2] FROM x", true, ""), vertex("[2/2] RUN make", false, "")], logs: vec![] };
+        let logs = vec![log("[2/2] RUN make", 1, "one\ntw"), log("[2/2] RUN make", 2, "50 %\r100 %\n"), log("[2/2] RUN make", 1, "o\n")];
+        let second = Status { vertexes: vec![vertex("[2/2] RUN make", false, "")], logs };
+        let answer = trace(&first) + &trace(&second) + "{\"id\":\"moby.image.id\",\"aux\":{\"ID\":\"sha256:01\"}}\r\n";
+        let (heard, ended) = read(&answer);
+        assert_eq!(heard, ["[1/2] FROM x (cached)", "[2/2] RUN make", "| one", "| 100 %", "| two"]);
+        assert_eq!(ended.expect("it has an image"), "sha256:01");
+    }
+
+    #[test]
+    fn a_failure_has_the_step_and_its_last_lines() {
+        let lines: String = (0..90).map(|number| format!("line {number}\n")).collect();
+        let logs = vec![log("[2/2] RUN make", 1, &(lines + "unfinished"))];
+        let status = Status { vertexes: vec![vertex("[2/2] RUN make", false, ""), vertex("other", false, "")], logs };
+        let ended = Status { vertexes: vec![vertex("[2/2] RUN make", false, "exit code: 2")], logs: vec![] };
+        let answer = trace(&status) + &trace(&ended) + "{\"errorDetail\":{\"message\":\"whole\"},\"error\":\"whole\"}\r\n";
+        let Err(Error::Failed { step, reason, lines }) = read(&answer).1 else { panic!("it failed") };
+        assert_eq!((step.as_str(), reason.as_str(), lines.len()), ("[2/2] RUN make", "exit code: 2", SHOWN));
+        assert_eq!(lines[SHOWN - 2..], ["line 89", "unfinished"]);
+    }
+
+    #[test]
+    fn the_classic_builder_is_read_too() {
+        let good = concat!(
+            r#"{"stream":"Step 1/2 : FROM x"}"#,
+            r#"{"stream":"\n"}"#,
+            r#"{"stream":" ---\u003e 5927\n"}"#,
+            r#"{"stream":"Step 2/2 : RUN make"}"#,
+            r#"{"stream":"\n"}"#,
+            r#"{"stream":"hello\n"}"#,
+        );
+        let (heard, ended) = read(&format!("{good}{}", r#"{"aux":{"ID":"sha256:02"}}{"stream":"Successfully built 02\n"}"#));
+        assert_eq!(heard, ["FROM x", "RUN make", "| hello"]);
+        assert_eq!(ended.expect("it has an image"), "sha256:02");
+        let Err(Error::Failed { step, lines, .. }) = read(&format!("{good}{}", r#"{"error":"returned a non-zero code: 2"}"#)).1 else {
+            panic!("it failed")
+        };
+        assert_eq!((step.as_str(), lines), ("RUN make", vec!["hello".to_owned()]));
+    }
+
+    #[test]
+    fn a_full_disk_and_an_answer_that_breaks_off_are_told_apart() {
+        let full = r#"{"error":"write /x: no space left on device"}"#;
+        assert!(matches!(read(full).1, Err(Error::DiskFull { .. })));
+        assert!(matches!(read("").1, Err(Error::NoResult)));
     }
 }

@@ -6,8 +6,9 @@ use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Base, Error, Progress, Spec, Step, python, resolve};
-use super::Images;
+use super::{Images, dockerfile};
 use crate::engine::{self, Image, login};
+use crate::support::dirs::Dirs;
 use crate::support::uv::Uv;
 
 /// The Pythons that public images have, the one first that most packages are made for.
@@ -32,13 +33,13 @@ impl BaseImage {
 
 /// Returns the name of the public Python image for a request; where that leaves a choice, the Python of this machine's own jobs decides, so
 /// that a job finds the same one here and there.
-pub(super) fn python_image(images: &Images, request: Option<&str>) -> String {
+fn python_image(dirs: &Dirs, request: Option<&str>) -> String {
     let is_exact = |text: &str| text.split('.').count() > 1 && text.chars().all(|c| c.is_ascii_digit() || c == '.');
     if let Some(exact) = request.filter(|text| is_exact(text)) {
         return format!("python:{exact}-slim");
     }
-    let here = python::cached(&images.dirs.cache, request)
-        .or_else(|| python::find(&Uv::find(&images.dirs.data)?, request).ok())
+    let here = python::cached(&dirs.cache, request)
+        .or_else(|| python::find(&Uv::find(&dirs.data)?, request).ok())
         .and_then(|python| python.version.rsplit_once('.').map(|(minor, _)| minor.to_owned()));
     let version = here.unwrap_or_else(|| newest(request));
     format!("python:{version}-slim")
@@ -56,10 +57,15 @@ fn newest(request: Option<&str>) -> String {
 /// Returns the base image if it is there; changes nothing.
 pub(super) async fn find(images: &Images, spec: &Spec) -> Result<(String, Option<Image>), Error> {
     let name = match &spec.base {
-        Base::Python => python_image(images, resolve::python_request(spec)?.as_deref()),
+        Base::Python => {
+            let (dirs, request) = (images.dirs.clone(), resolve::python_request(spec)?);
+            super::blocking(move || python_image(&dirs, request.as_deref())).await
+        }
         Base::Image(name) => name.clone(),
         Base::Dockerfile { path, context } => {
-            super::dockerfile::tag(&super::dockerfile::digest(path, context, images.platform.as_deref())?)
+            let (path, context, platform) = (path.clone(), context.clone(), images.platform.clone());
+            let digest = super::blocking(move || dockerfile::digest(&path, &context, platform.as_deref())).await?;
+            dockerfile::tag(&digest)
         }
     };
     let image = images.engine.image(&name).await?.filter(|image| images.suits(image));
@@ -73,7 +79,7 @@ pub(super) async fn ensure(images: &Images, spec: &Spec, anew: bool, progress: &
         return Ok((name, image));
     }
     let made = match &spec.base {
-        Base::Dockerfile { path, context } => super::dockerfile::build(images, path, context, &name, anew, progress).await,
+        Base::Dockerfile { path, context } => dockerfile::build(images, path, context, &name, anew, progress).await,
         Base::Python | Base::Image(_) => pull(images, &name, progress).await,
     };
     match (made, found) {

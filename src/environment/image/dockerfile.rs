@@ -79,7 +79,7 @@ pub(super) async fn build(
         context: archive.finish(),
         dockerfile: OWN.to_owned(),
         tag: name.to_owned(),
-        labels: [(DOCKERFILE, name.to_owned()), (super::OWNER, super::owner(&images.dirs)?)]
+        labels: [(DOCKERFILE, name.to_owned()), (super::OWNER, super::owner(&images.dirs))]
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
         platform: images.platform.clone(),

@@ -16,9 +16,9 @@ const STAGE: &str = "sendoff.stage";
 const LEFT_OVER: Duration = Duration::from_mins(10);
 
 impl Images {
-    /// Returns the environments on the engine, newest first, whoever made them.
+    /// Returns the environments on the engine that this cache has made, newest first.
     pub async fn list(&self) -> Result<Vec<Built>, Error> {
-        let images = self.engine.images(&[(ENVIRONMENT, "")]).await?;
+        let images = self.engine.images(&[(ENVIRONMENT, ""), (OWNER, &owner(&self.dirs))]).await?;
         let mut found: Vec<Built> = images.iter().filter_map(read).collect();
         found.sort_by_key(|built| std::cmp::Reverse(built.created_at));
         Ok(found)
@@ -27,7 +27,7 @@ impl Images {
     /// Removes the images that this cache has made and no live job uses, or of which one is named, and returns them. What they were made
     /// from goes with the last of them.
     pub async fn prune(&self, only: Option<&EnvironmentId>) -> Result<Vec<Built>, Error> {
-        let own = owner(&self.dirs)?;
+        let own = owner(&self.dirs);
         let mut removed = Vec::new();
         for image in self.engine.images(&[(ENVIRONMENT, ""), (OWNER, &own)]).await? {
             let Some(built) = read(&image).filter(|built| only.is_none_or(|only| *only == built.id)) else { continue };
@@ -40,14 +40,16 @@ impl Images {
             }
         }
         if only.is_none() {
-            self.prune_bases(&own).await?;
+            self.tidy().await?;
         }
         Ok(removed)
     }
 
-    async fn prune_bases(&self, own: &str) -> Result<(), Error> {
+    /// Removes what no environment on the engine is made from any more, and what was left over.
+    pub async fn tidy(&self) -> Result<(), Error> {
+        let own = owner(&self.dirs);
         for label in [OWNER, STAGE] {
-            for image in self.engine.dangling_images(&[(label, own)]).await? {
+            for image in self.engine.dangling_images(&[(label, &own)]).await? {
                 remove(&self.engine, &image).await?;
             }
         }
@@ -61,7 +63,7 @@ impl Images {
                     self.engine.remove_image(tag).await?;
                 }
             }
-            if image.labels.contains_key(DOCKERFILE) && image.labels.get(OWNER).is_some_and(|owner| owner == own) {
+            if image.labels.contains_key(DOCKERFILE) && image.labels.get(OWNER).is_some_and(|owner| *owner == own) {
                 remove(&self.engine, image).await?;
             }
         }

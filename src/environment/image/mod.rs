@@ -22,10 +22,11 @@ use super::requirements::Requirements;
 use super::resolve::{self, Goal};
 use super::{Environment, EnvironmentId, Error, Fixed, Inputs, Inspection, Progress, Spec, Step, inputs};
 use crate::engine::build::{Builder, Order};
-use crate::engine::{Engine, Image};
+use crate::engine::{Engine, Image, login};
 use crate::support::dirs::Dirs;
 use crate::support::fs;
 use crate::support::lock::Lock;
+use crate::support::platform;
 use crate::support::secret::without_credentials;
 use crate::support::uv::Uv;
 use ask::Python;
@@ -78,6 +79,11 @@ impl Images {
     /// says where packages come from.
     pub fn new(dirs: &Dirs, engine: &Engine, platform: Option<&str>, variables: &BTreeMap<String, String>) -> Self {
         Self { dirs: dirs.clone(), engine: engine.clone(), platform: platform.map(str::to_owned), variables: variables.clone() }
+    }
+
+    /// Returns whether a cache has ever made an image; where it has not, no engine need be asked about its images.
+    pub fn exist(dirs: &Dirs) -> bool {
+        dirs.cache.join("images").is_dir()
     }
 
     fn locks(&self) -> PathBuf {
@@ -167,6 +173,23 @@ impl Images {
         self.build_once(&spec, fixed, &image, progress).await
     }
 
+    /// Sends an environment's image to a repository (`registry.test/team/images`), and returns the name with its digest, by which any machine
+    /// gets exactly this image. Layers that are there already are not sent again.
+    pub async fn push(&self, image: &BuiltImage, repository: &str, progress: &dyn Progress) -> Result<String, Error> {
+        let tag = image.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
+        let reference = format!("{repository}:{tag}");
+        progress.step(Step::Pushing { image: reference.clone() });
+        self.engine.tag(&image.id, &reference).await?;
+        let login = {
+            let reference = reference.clone();
+            blocking(move || login::for_image(&reference)).await
+        };
+        self.engine.push(&reference, login.as_ref(), &|_| {}).await?;
+        let pushed = self.engine.image(&reference).await?;
+        let named = |digest: &String| digest.rsplit_once('@').is_some_and(|(name, _)| name == repository);
+        Ok(pushed.and_then(|image| image.digests.into_iter().find(named)).unwrap_or(reference))
+    }
+
     /// Returns where an environment is, or will be: its folder and its interpreter, both in the image, and the lock file that a live job
     /// holds.
     pub fn place(&self, id: &EnvironmentId) -> (PathBuf, PathBuf, PathBuf) {
@@ -214,7 +237,7 @@ impl Images {
         progress.step(Step::BuildingImage { packages: lock.lines().count() });
         // By a name of its own: the user's may move to another image meanwhile.
         let base_tag = format!("{BASES}{}", short(base));
-        let owner = owner(&self.dirs)?;
+        let owner = owner(&self.dirs);
         let recipe = recipe::Recipe {
             id,
             owner: &owner,
@@ -295,17 +318,8 @@ fn short(image: &Image) -> &str {
 }
 
 /// Returns the name of this cache, on whose leases it depends which images are in use.
-fn owner(dirs: &Dirs) -> Result<String, Error> {
-    let folder = dirs.cache.join("images");
-    fs::create_private_dir_all(&folder)?;
-    let path = folder.join("owner");
-    let _once = Lock::exclusive(&folder.join("owner.lock"))?;
-    if let Ok(name) = std::fs::read_to_string(&path) {
-        return Ok(name);
-    }
-    let name = random_name();
-    fs::write_atomic(&path, name.as_bytes())?;
-    Ok(name)
+fn owner(dirs: &Dirs) -> String {
+    inputs::digest(format!("{}\n{}", platform::host_name(), dirs.cache.display()).as_bytes())[..16].to_owned()
 }
 
 async fn locked(path: &Path, take: fn(&Path) -> Result<Lock, fs::Error>) -> Result<Lock, Error> {
