@@ -123,7 +123,7 @@ impl Jobs {
 
     /// Closes the MLflow run of an ended job, and keeps what is new about the record.
     async fn settle_ended(&mut self, before: Record, record: Record) -> Result<Record, Error> {
-        let mut record = record;
+        let mut record = self.readdressed(record);
         if let Some(outcome) = record.state.outcome().cloned() {
             let attempt = Attempt::new(&self.dirs.data, &record.id, record.attempt);
             if attempt.path(CLOSED).exists() {
@@ -220,6 +220,14 @@ impl Jobs {
         }
     }
 
+    /// Returns the record with the present address of the managed server, if that tracks it.
+    fn readdressed(&self, mut record: Record) -> Record {
+        if let Some(tracking) = &mut record.tracking {
+            Managed::new(&self.dirs).readdress(tracking);
+        }
+        record
+    }
+
     /// Returns how the tracker of a record is reached from here; `None` when it is a managed server that does not run.
     pub fn connection(&self, record: &Record) -> Option<Connection> {
         let of_run = record.tracking.as_ref().map(|tracking| (&tracking.uri, tracking.managed, tracking.typed));
@@ -252,7 +260,7 @@ impl Jobs {
         for record in preparing {
             self.refresh(record).await?;
         }
-        Ok(self.store.newest(limit)?)
+        Ok(self.store.newest(limit)?.into_iter().map(|record| self.readdressed(record)).collect())
     }
 
     /// Ends a job and returns its record; `at_most` shortens the job's grace.

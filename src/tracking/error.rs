@@ -1,6 +1,7 @@
 //! Why a tracker cannot be used.
 
 use crate::support::hints::Hints;
+use crate::support::words::all_of;
 use crate::support::{command, fs, uv};
 
 /// A tracker could not do what it was asked, or could not be started.
@@ -91,6 +92,9 @@ pub enum Error {
         /// The end of its log.
         tail: String,
     },
+    /// What is left of a dead server cannot be ended.
+    #[error("could not end what is left of the managed MLflow server (process {})", all_of(.0))]
+    Remains(Vec<i32>),
     /// A file refused.
     #[error(transparent)]
     File(#[from] fs::Error),
@@ -124,6 +128,7 @@ impl Hints for Error {
             }
             Self::DeletedExperiment(_) => vec!["restore it on the tracker, or choose another `experiment_name`".to_owned()],
             Self::Start { .. } => vec!["`sendoff tracking logs` shows all that it said".to_owned()],
+            Self::Remains(_) => vec!["end it by hand: two servers on one database would harm it".to_owned()],
             Self::Credentials(error) => error.hints(),
             Self::Uv(error) => error.hints(),
             Self::File(error) => error.hints(),

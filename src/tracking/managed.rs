@@ -6,6 +6,7 @@
 //!              /mlflow.db, artifacts/, work/ (its empty working directory), server.log
 //! ```
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::{Client, Connection, Error};
-use crate::job::remains;
+use crate::job::{TrackingRecord, remains};
 use crate::support::dirs::Dirs;
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
@@ -90,6 +91,33 @@ impl Managed {
         self.state().filter(|server| server.process.is_alive())
     }
 
+    /// Returns the server's address: where it runs, or where it ran last and will run again if nobody has taken the port.
+    pub fn address(&self) -> Option<String> {
+        self.state().map(|server| server.uri())
+    }
+
+    /// Gives a record the server's present address, which may be another one than when its job was submitted.
+    pub fn readdress(&self, record: &mut TrackingRecord) {
+        if let Some(uri) = self.address().filter(|uri| record.managed && *uri != record.uri) {
+            record.url = Connection::managed(uri.clone()).run_url(&record.experiment_id, &record.run_id);
+            record.uri = uri;
+        }
+    }
+
+    /// Returns the processes of a server whose main process is dead: a worker that was left alone goes on serving, and writing.
+    pub fn remains(&self) -> Vec<i32> {
+        if self.running().or_else(|| self.starting()).is_some() { Vec::new() } else { self.processes() }
+    }
+
+    fn processes(&self) -> Vec<i32> {
+        platform::processes_with(remains::OWNER, &self.owner()).into_iter().map(|process| process.pid).collect()
+    }
+
+    /// Returns what the server's processes are known by.
+    fn owner(&self) -> PathBuf {
+        self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone())
+    }
+
     /// Returns whether the server's packages are installed.
     pub fn is_installed(&self) -> bool {
         let mark = std::fs::read_to_string(self.folder.join("venv").join(".complete"));
@@ -123,7 +151,10 @@ impl Managed {
         // One that a dead or interrupted client has started is as good as a new one.
         let server = match self.starting() {
             Some(server) => server,
-            None => self.launch()?,
+            None => {
+                self.end_remains()?;
+                self.launch()?
+            }
         };
         let deadline = Instant::now() + Duration::from_mins(2);
         let client = Client::new(&Connection::managed(server.uri()))?;
@@ -202,7 +233,7 @@ impl Managed {
             ("GIT_PYTHON_REFRESH", "quiet"),
         ]);
         // A server that is started from inside a job outlives it.
-        command.env(remains::OWNER, &self.folder);
+        command.env(remains::OWNER, self.owner());
         command
     }
 
@@ -257,9 +288,20 @@ impl Managed {
     /// Ends the server and all of its processes; returns whether one ran.
     pub fn stop(&self) -> Result<bool, Error> {
         let _lock = Lock::exclusive(&self.folder.join("start.lock"))?;
-        let Some(server) = self.running().or_else(|| self.starting()) else { return Ok(false) };
-        end(server.process.pid, Duration::from_secs(10));
-        Ok(true)
+        let server = self.running().or_else(|| self.starting());
+        if let Some(server) = &server {
+            end(server.process.pid, Duration::from_secs(10));
+        }
+        Ok(self.end_remains()? || server.is_some())
+    }
+
+    /// Ends what a dead server has left, so that no two write to one database; returns whether there was something. The lock must be held.
+    fn end_remains(&self) -> Result<bool, Error> {
+        let left = self.processes();
+        if left.is_empty() {
+            return Ok(false);
+        }
+        if remains::end(|| self.processes(), BTreeSet::new(), Duration::from_secs(5)) { Ok(true) } else { Err(Error::Remains(left)) }
     }
 }
 
@@ -285,4 +327,26 @@ fn is_free(port: u16) -> bool {
 fn free_port() -> Result<u16, Error> {
     let address = TcpListener::bind(("127.0.0.1", 0)).and_then(|listener| listener.local_addr());
     Ok(address.context("find a free port for", Path::new("the managed MLflow server"))?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_dead_server_has_left_is_found_and_ended() {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        let managed = Managed::new(&Dirs::below(home.path()));
+        assert!(!managed.stop().expect("nothing is there"));
+        let mut worker = Command::new("sleep").arg("600").env(remains::OWNER, managed.owner()).spawn().expect("`sleep` exists");
+        let pid = i32::try_from(worker.id()).expect("process ids are small");
+        // Between fork and exec the child still has this process's variables.
+        while platform::variable(pid, remains::OWNER).is_none() {
+            std::thread::yield_now();
+        }
+        assert_eq!(managed.remains(), [pid]);
+        assert!(managed.stop().expect("it can be ended"));
+        assert_eq!(managed.remains(), Vec::<i32>::new());
+        worker.wait().expect("it ended");
+    }
 }

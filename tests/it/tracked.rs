@@ -1,5 +1,6 @@
 //! Real trainings against the real managed MLflow server.
 
+use sendoff::support::platform;
 use sendoff::tracking::{Client, Connection};
 
 use crate::support::{Sandbox, lines, wait_until};
@@ -79,6 +80,54 @@ fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
     killed.wait().expect("it ends");
     let status = sandbox.sendoff(&["tracking", "start", "--output", "json"]).expect(0).json();
     assert_eq!(status["pid"], started["pid"]);
+    a_server_whose_main_process_died_is_ended_before_another_one_starts(&sandbox);
+    jobs_are_shown_at_the_present_address_of_the_server(&sandbox);
     sandbox.sendoff(&["tracking", "stop"]).expect(0);
     wait_until(|| if sandbox.processes().is_empty() { Ok(()) } else { Err(format!("{:?}", sandbox.processes())) });
+}
+
+fn tracking(sandbox: &Sandbox, act: &str) -> serde_json::Value {
+    sandbox.sendoff(&["tracking", act, "--output", "json"]).expect(0).json()
+}
+
+/// Kills the main process of the server that runs, and returns what is left of it.
+fn orphaned_worker(sandbox: &Sandbox) -> i64 {
+    let main = tracking(sandbox, "status")["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("it runs");
+    platform::signal_process(main, platform::Signal::Kill);
+    wait_until(|| {
+        let status = tracking(sandbox, "status");
+        status["remains"][0].as_i64().filter(|_| status["running"] == false).ok_or(status.to_string())
+    })
+}
+
+fn a_server_whose_main_process_died_is_ended_before_another_one_starts(sandbox: &Sandbox) {
+    let before = tracking(sandbox, "status");
+    let worker = orphaned_worker(sandbox);
+    let told = format!("its main process died, and `{worker}` ");
+    assert!(sandbox.sendoff(&["tracking", "status"]).expect(0).stdout.contains(&told));
+    assert!(sandbox.sendoff(&["doctor"]).expect(0).stdout.contains(&told));
+    let after = tracking(sandbox, "start");
+    assert_eq!((&after["uri"], &after["remains"]), (&before["uri"], &serde_json::json!([])));
+    let worker = i32::try_from(worker).expect("process ids are small");
+    assert_eq!(platform::start_time(worker), None, "the worker {worker} still writes to the database");
+    orphaned_worker(sandbox);
+    assert_eq!(sandbox.sendoff(&["tracking", "stop"]).expect(0).stdout, "stopped\n");
+    sandbox.nothing_runs();
+}
+
+fn jobs_are_shown_at_the_present_address_of_the_server(sandbox: &Sandbox) {
+    let url = |line: &[&str]| {
+        let answer = sandbox.sendoff(&[line, &["--output", "json"]].concat()).expect(0).json();
+        let job = answer["jobs"].as_array().map_or(&answer, |jobs| jobs.iter().find(|job| job["id"] == "good-job").expect("it is listed"));
+        job["mlflow_run_url"].as_str().expect("it is tracked").to_owned()
+    };
+    let old = url(&["status", "good-job"]);
+    let port = url::Url::parse(&old).ok().and_then(|url| url.port()).expect("a port");
+    let squatter = std::net::TcpListener::bind(("127.0.0.1", port)).expect("the server was stopped");
+    let uri = tracking(sandbox, "start")["uri"].as_str().expect("it runs").to_owned();
+    drop(squatter);
+    assert!(!old.starts_with(&uri));
+    for line in [&["list", "--limit", "100"][..], &["status", "good-job"]] {
+        assert!(url(line).starts_with(&uri), "{line:?}: {}", url(line));
+    }
 }

@@ -9,7 +9,7 @@ use clap::Args;
 use sendoff::relay::personal::Personal;
 use sendoff::support::lock::{self, Lock};
 use sendoff::support::uv::{Uv, ambient};
-use sendoff::support::words::{Size, Span};
+use sendoff::support::words::{Size, Span, all_of};
 use sendoff::support::{command, platform};
 use sendoff::tracking::managed::Managed;
 use serde::Serialize;
@@ -73,7 +73,7 @@ pub(crate) fn run(_arguments: &Arguments, world: &World, printer: &Printer) -> R
         check("locks", Need::Always, locks(data), "set `SENDOFF_HOME` to a folder on a file system with locks, on a local disk, say"),
         check("memory limits", Need::Sometimes, memory(), "`resources.memory` needs a cgroup that you may write to"),
         check("setsid", Need::Sometimes, setsid(), "install util-linux; without it the managed MLflow server ends with its terminal"),
-        check("managed MLflow server", Need::Sometimes, server(world), ""),
+        check("managed MLflow server", Need::Sometimes, server(world), "`sendoff tracking stop` ends what is left of it"),
         check("relays of `tracking env`", Need::Sometimes, relays(data), "`sendoff tracking env` for the same tracker delivers what waits"),
         check("browser", Need::Sometimes, browser(&world.variables), "set `BROWSER`; until then `sendoff open` prints addresses"),
         check("clock", Need::Sometimes, clock(), "set the clock: MLflow shows the times of this machine"),
@@ -192,6 +192,10 @@ fn setsid() -> Result<String, String> {
 
 fn server(world: &World) -> Result<String, String> {
     let managed = Managed::new(&world.dirs);
+    let left = managed.remains();
+    if !left.is_empty() {
+        return Err(format!("its main process died, and {} is left running", all_of(left)));
+    }
     match (managed.running(), managed.is_installed()) {
         (Some(server), _) => Ok(format!("MLflow {} runs at {}", server.version, server.uri())),
         (None, true) => Ok("installed, stopped".to_owned()),

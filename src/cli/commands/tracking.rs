@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use sendoff::relay::personal::Personal;
 use sendoff::submit::Jobs;
-use sendoff::support::words::{Count, Size};
+use sendoff::support::words::{Count, Size, all_of};
 use sendoff::tracking::managed::{Managed, Progress, Server};
 use serde::Serialize;
 
@@ -62,6 +62,8 @@ struct Status {
     installed: bool,
     uri: Option<String>,
     pid: Option<i32>,
+    /// What a server whose main process died has left running.
+    remains: Vec<i32>,
     mlflow_version: Option<String>,
     database: String,
     database_bytes: u64,
@@ -114,7 +116,10 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
             show(&managed, Some(&server), world, printer);
         }
         Command::Stop => {
-            let live = Jobs::open(&world.dirs, &world.variables)?.store.active()?;
+            let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
+            // Brings the records up to date; a job whose target cannot be asked counts as live.
+            let _ = jobs.list(0).await;
+            let live = jobs.store.active()?;
             let live = live.iter().filter(|record| record.tracking.as_ref().is_some_and(|tracking| tracking.managed)).count();
             if live > 0 && managed.running().is_some() {
                 printer.complain(&format!("warning: {} may still log to it", Count(live, "live job")));
@@ -191,6 +196,7 @@ fn show(managed: &Managed, server: Option<&Server>, world: &World, printer: &Pri
         installed: managed.is_installed(),
         uri: server.map(Server::uri),
         pid: server.map(|server| server.process.pid),
+        remains: managed.remains(),
         mlflow_version: server.map(|server| server.version.clone()),
         database: managed.database().display().to_string(),
         database_bytes: std::fs::metadata(managed.database()).map_or(0, |metadata| metadata.len()),
@@ -204,6 +210,9 @@ fn show(managed: &Managed, server: Option<&Server>, world: &World, printer: &Pri
     let state = match (&status.uri, status.installed) {
         (Some(uri), _) => {
             format!("running at {uri} (MLflow {}, process {})", status.mlflow_version.unwrap_or_default(), status.pid.unwrap_or(0))
+        }
+        (None, _) if !status.remains.is_empty() => {
+            format!("its main process died, and {} runs on: `sendoff tracking stop` ends what is left", all_of(&status.remains))
         }
         (None, true) => "stopped".to_owned(),
         (None, false) => "not installed yet".to_owned(),
