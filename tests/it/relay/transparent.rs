@@ -135,7 +135,7 @@ fn client(python: &Path, script: &str, arguments: &[&str], uri: &str, token: Opt
     command.env("MLFLOW_TRACKING_URI", uri).env("MLFLOW_RUN_ID", run_id).env("MLFLOW_EXPERIMENT_ID", experiment);
     command.env("MLFLOW_RUN_CONTEXT", json!({ "mlflow.parentRunId": run_id }).to_string());
     command.env("GIT_PYTHON_REFRESH", "quiet").env("MLFLOW_DISABLE_TELEMETRY", "true").env("MLFLOW_HTTP_REQUEST_TIMEOUT", "600");
-    command.env("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").env("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "1");
+    command.env("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "true").env("MLFLOW_SYSTEM_METRICS_SAMPLING_INTERVAL", "0.2");
     command.env("TMPDIR", std::env::temp_dir()).envs(std::env::vars().filter(|(name, _)| name.starts_with("OPENBLAS")));
     if let Some(token) = token {
         command.env("MLFLOW_TRACKING_TOKEN", token);
