@@ -35,6 +35,8 @@ impl Failure {
             Self::Submit(error) | Self::Command(error) if error.is_usage() => Exit::Usage,
             Self::Submit(submit::Error::Interrupted) => Exit::Interrupted,
             Self::Submit(_) => Exit::SubmissionFailed,
+            // Where the records are to be is the user's to say.
+            Self::Command(submit::Error::Job(error)) if error.is_refused() => Exit::Usage,
             Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) => Exit::Internal,
             Self::Command(_) => Exit::SubmissionFailed,
             Self::Usage(_) | Self::Dirs(_) => Exit::Usage,

@@ -25,6 +25,15 @@ pub enum Error {
         #[source]
         source: command::Error,
     },
+    /// It could not be learned whether an interpreter fits.
+    #[error("could not look for Python `{request}` on this machine")]
+    LookForPython {
+        /// What was asked.
+        request: String,
+        /// What `uv` said, or the interpreter.
+        #[source]
+        source: command::Error,
+    },
     /// The requirements do not fit together, or do not exist.
     #[error("could not resolve the packages of the environment")]
     Resolve(#[source] command::Error),
@@ -113,7 +122,11 @@ impl Hints for Error {
                         .to_owned(),
                 ]
             }
+            Self::LookForPython { source, .. } => uv::cache_hint(source).into_iter().collect(),
             Self::Resolve(source) | Self::Build(source) => {
+                if let Some(hint) = uv::cache_hint(source) {
+                    return vec![hint];
+                }
                 let text = source.to_string().to_lowercase();
                 if text.contains("401") || text.contains("unauthorized") {
                     vec!["the package index wants credentials: put them into `UV_DEFAULT_INDEX`, or into `~/.netrc`".to_owned()]

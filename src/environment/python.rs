@@ -35,10 +35,17 @@ impl Interpreter {
 /// What a job needs when nobody says: what MLflow supports.
 const DEFAULT: &str = ">=3.10";
 
+/// What `uv` says when nothing fits the request; everything else is another trouble.
+const NOT_THERE: [&str; 2] = ["No interpreter found", "Invalid version request"];
+
 /// Asks `uv` for an interpreter; none is ever downloaded.
 pub(super) fn find(uv: &Uv, request: Option<&str>) -> Result<Interpreter, Error> {
     let request = request.unwrap_or(DEFAULT);
-    let missing = |source| Error::NoPython { request: request.to_owned(), source };
+    let missing = |source: command::Error| {
+        let (request, text) = (request.to_owned(), source.to_string());
+        let is_missing = NOT_THERE.iter().any(|words| text.contains(words));
+        if is_missing { Error::NoPython { request, source } } else { Error::LookForPython { request, source } }
+    };
     let mut command = ambient(uv.command());
     // The project's own venv or pins must not decide.
     command.args(["python", "find", "--no-python-downloads", "--no-project", "--system", request]).current_dir("/");

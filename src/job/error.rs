@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::support::dirs::ELSEWHERE;
 use crate::support::fs;
 use crate::support::hints::Hints;
 
@@ -33,10 +34,23 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Returns whether the data folder is one that this user cannot write to.
+    pub fn is_refused(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+        match self {
+            Self::File(error) => error.is_refused(),
+            Self::Store { source, .. } => matches!(source.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly)),
+            Self::Record { .. } => false,
+        }
+    }
+}
+
 impl Hints for Error {
     fn hints(&self) -> Vec<String> {
         match self {
             Self::File(error) => error.hints(),
+            Self::Store { .. } if self.is_refused() => vec![ELSEWHERE.to_owned()],
             Self::Store { .. } | Self::Record { .. } => Vec::new(),
         }
     }

@@ -15,6 +15,9 @@ pub struct Dirs {
     pub cache: PathBuf,
 }
 
+/// What to do about folders that cannot be used.
+pub const ELSEWHERE: &str = "set `SENDOFF_HOME` to a folder that you can write to";
+
 /// No folder could be named.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

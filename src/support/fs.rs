@@ -25,6 +25,12 @@ impl Error {
         matches!(self.source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge)
     }
 
+    /// Returns whether this user may not write there, or nobody can.
+    pub fn is_refused(&self) -> bool {
+        use io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem};
+        self.act != "read" && matches!(self.source.kind(), NotADirectory | PermissionDenied | ReadOnlyFilesystem)
+    }
+
     /// Returns whether the path does not exist.
     pub fn is_missing(&self) -> bool {
         self.source.kind() == io::ErrorKind::NotFound
@@ -40,9 +46,7 @@ impl super::hints::Hints for Error {
                     "free some space on the file system of `{path}` (`sendoff delete` and `sendoff env prune` remove what is no longer needed), or set `SENDOFF_HOME` to a folder elsewhere"
                 )]
             }
-            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied if self.act != "read" => {
-                vec!["set `SENDOFF_HOME` to a folder that you can write to".to_owned()]
-            }
+            _ if self.is_refused() => vec![super::dirs::ELSEWHERE.to_owned()],
             _ => Vec::new(),
         }
     }
@@ -68,6 +72,13 @@ pub fn read(path: impl AsRef<Path>) -> Result<Vec<u8>, Error> {
 /// Reads a whole file as UTF-8.
 pub fn read_to_string(path: impl AsRef<Path>) -> Result<String, Error> {
     std::fs::read_to_string(&path).context("read", path)
+}
+
+/// Tries whether a folder can be written to, and returns its nearest folder that exists; makes nothing that stays.
+pub fn try_writing(folder: &Path) -> Result<PathBuf, Error> {
+    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
+    tempfile::tempfile_in(nearest).context("write to", nearest)?;
+    Ok(nearest.to_owned())
 }
 
 /// Creates a folder and its parents; an existing folder is fine.

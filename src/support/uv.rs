@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::dirs::Dirs;
 use super::{command, fs, lock::Lock};
 
 /// A `uv` that answered.
@@ -109,6 +110,35 @@ pub fn install(uv: &Uv, venv: &Path, packages: &[&str], held: &Lock) -> Result<(
     Ok(())
 }
 
+/// Where `uv` keeps what it has fetched and built.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cache {
+    /// The folder; `None` when nothing could be named.
+    pub folder: Option<PathBuf>,
+    /// The user's own, when that cannot be written to and ours takes its place.
+    pub refused: Option<PathBuf>,
+}
+
+impl Cache {
+    /// Finds the cache: `UV_CACHE_DIR`, else the user's own, which all of the user's projects share, else one in our cache folder.
+    pub fn find() -> Self {
+        if let Some(chosen) = std::env::var_os("UV_CACHE_DIR").filter(|folder| !folder.is_empty()) {
+            return Self { folder: Some(chosen.into()), refused: None };
+        }
+        let own = etcetera::choose_base_strategy().map(|strategy| etcetera::BaseStrategy::cache_dir(&strategy).join("uv")).ok();
+        if own.as_ref().is_some_and(|own| fs::try_writing(own).is_ok()) {
+            return Self { folder: own, refused: None };
+        }
+        Self { folder: Dirs::from_environment().ok().map(|dirs| dirs.cache.join("uv")), refused: own }
+    }
+}
+
+/// Says what to do when `uv` could not use its cache.
+pub fn cache_hint(error: &command::Error) -> Option<String> {
+    let is_cache = error.to_string().contains("Failed to initialize cache");
+    is_cache.then(|| "set `UV_CACHE_DIR` to a folder that you can write to: `uv` keeps what it fetches there".to_owned())
+}
+
 /// Takes what would make `uv` look elsewhere out of a command's environment, and translates pip's settings, which `uv` does not read.
 pub fn ambient(mut command: Command) -> Command {
     for name in ["VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "CONDA_PREFIX", "UV_PROJECT_ENVIRONMENT", "UV_SYSTEM_PYTHON"] {
@@ -132,6 +162,17 @@ pub fn ambient(mut command: Command) -> Command {
         Ok(own) if own.is_file() => command.env("UV_CONFIG_FILE", own),
         _ => command.env("UV_NO_CONFIG", "1"),
     };
+    if let Cache { folder: Some(folder), refused: Some(_) } = Cache::find() {
+        command.env("UV_CACHE_DIR", folder);
+    }
+    // A home that is no folder at all is more than `uv` can take: it looks for the Pythons that it has installed itself.
+    if let Ok(data) = etcetera::choose_base_strategy().map(|strategy| etcetera::BaseStrategy::data_dir(&strategy))
+        && std::fs::metadata(data).is_err_and(|error| error.kind() == std::io::ErrorKind::NotADirectory)
+        && let Ok(dirs) = Dirs::from_environment()
+        && std::env::var_os("UV_PYTHON_INSTALL_DIR").is_none()
+    {
+        command.env("UV_PYTHON_INSTALL_DIR", dirs.data.join("tools").join("python"));
+    }
     command.env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
     command
 }

@@ -132,7 +132,10 @@ impl Hints for Error {
             Self::Credentials(error) => error.hints(),
             Self::Uv(error) => error.hints(),
             Self::File(error) => error.hints(),
-            Self::Install(_) => vec!["it needs Python 3.10 or newer and a package index that this machine reaches".to_owned()],
+            Self::Install(source) => {
+                let needs = || "it needs Python 3.10 or newer and a package index that this machine reaches".to_owned();
+                vec![uv::cache_hint(source).unwrap_or_else(needs)]
+            }
             Self::Forbidden { .. } => {
                 vec!["ask whoever runs the tracker for access, or set the credentials of somebody who has it".to_owned()]
             }

@@ -489,3 +489,32 @@ fn uv_is_found_as_a_module_of_python() {
     assert!(!run.stderr.contains("installing uv"), "{}", run.stderr);
     assert!(!sandbox.home().join("data/tools").exists());
 }
+
+#[test]
+fn a_home_that_cannot_be_written_to_costs_only_the_shared_cache_of_uv() {
+    let sandbox = sandbox();
+    wheels(&sandbox);
+    sandbox.file("train.py", "import alpha\nprint(alpha.SAYS)\n");
+    sandbox.file("run.yaml", "script: train.py\nenvironment: {pip_packages: ['alpha<2'], find_links: [wheels]}\n");
+    let command = |arguments: &[&str]| {
+        let mut command = sandbox.command(arguments);
+        command.env("HOME", "/dev/null/x").env_remove("UV_CACHE_DIR");
+        command
+    };
+    let run = |command: &mut Command| Run::from(command.output().expect("it starts"));
+    let submit = ["submit", "--no-tracking"];
+    // A cache that the user chose is not replaced, and its fault is not taken for another.
+    let chosen = run(command(&submit).env("UV_CACHE_DIR", "/dev/null/y")).expect(245);
+    assert!(chosen.stderr.contains("error: could not look for Python `>=3.10` on this machine"), "{}", chosen.stderr);
+    assert!(chosen.stderr.contains("hint: set `UV_CACHE_DIR` to a folder that you can write to"), "{}", chosen.stderr);
+
+    says(&run(&mut command(&submit)), "alpha one\n");
+    assert!(sandbox.home().join("cache/uv").is_dir());
+    let doctor = run(&mut command(&["doctor"])).stdout;
+    let line = doctor.lines().find(|line| line.contains("cache of uv: ")).unwrap_or_default();
+    assert!(line.starts_with("ok ") && line.ends_with(" (`/dev/null/x/.cache/uv` cannot be written to)"), "{doctor}");
+
+    // Without a place for its records it says what to do.
+    let list = run(command(&["list"]).env_remove("SENDOFF_HOME")).expect(244);
+    assert!(list.stderr.contains("hint: set `SENDOFF_HOME` to a folder that you can write to"), "{}", list.stderr);
+}

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 use sendoff::relay::personal::Personal;
 use sendoff::support::lock::{self, Lock};
-use sendoff::support::uv::{Uv, ambient};
+use sendoff::support::uv::{Cache, Uv, ambient};
 use sendoff::support::words::{Size, Span, all_of};
-use sendoff::support::{command, platform};
+use sendoff::support::{command, fs, platform};
 use sendoff::tracking::managed::Managed;
 use serde::Serialize;
 
@@ -70,6 +70,7 @@ pub(crate) fn run(_arguments: &Arguments, world: &World, printer: &Printer) -> R
         check("git", Need::Sometimes, version("git", &["--version"]), "install git to have commits and patches recorded"),
         check("data folder", Need::Always, folder(data), "set `SENDOFF_HOME` to a folder that you can write to"),
         check("cache folder", Need::Always, folder(&world.dirs.cache), "set `SENDOFF_HOME` to a folder that you can write to"),
+        check("cache of uv", Need::Always, uv_cache(), "set `UV_CACHE_DIR` to a folder that you can write to"),
         check("locks", Need::Always, locks(data), "set `SENDOFF_HOME` to a folder on a file system with locks, on a local disk, say"),
         check("memory limits", Need::Sometimes, memory(), "`resources.memory` needs a cgroup that you may write to"),
         check("setsid", Need::Sometimes, setsid(), "install util-linux; without it the managed MLflow server ends with its terminal"),
@@ -145,14 +146,21 @@ fn index(data: &Path) -> Result<String, String> {
 
 /// Tries a folder and tells of its file system; one that is not there yet is judged by its nearest parent, and not made.
 fn folder(folder: &Path) -> Result<String, String> {
-    let nearest = folder.ancestors().find(|folder| folder.exists()).unwrap_or(folder);
-    tempfile::tempfile_in(nearest).map_err(|error| format!("`{}` cannot be written to: {error}", nearest.display()))?;
+    let nearest = fs::try_writing(folder).map_err(|error| format!("`{}` cannot be written to: {}", error.path.display(), error.source))?;
+    let nearest = nearest.as_path();
     let space = platform::free_space(nearest).map(|bytes| format!(", {} free", Size(bytes))).unwrap_or_default();
     if platform::free_space(nearest).is_some_and(|bytes| bytes < 1 << 30) {
         return Err(format!("`{}` has less than 1 GiB of space{space}", folder.display()));
     }
     let kind = file_system(nearest).map(|kind| format!(", {kind}")).unwrap_or_default();
     Ok(format!("{}{kind}{space}", folder.display()))
+}
+
+fn uv_cache() -> Result<String, String> {
+    let Cache { folder: Some(place), refused } = Cache::find() else { return Err("there is no place for it".to_owned()) };
+    let found = folder(&place)?;
+    let why = refused.map(|own| format!(" (`{}` cannot be written to)", own.display())).unwrap_or_default();
+    Ok(format!("{found}{why}"))
 }
 
 /// Returns the kind of file system that a folder is on, where the system tells.
