@@ -47,18 +47,17 @@ impl Listing {
         files
     }
 
-    /// Returns the biggest top-level folders and their sizes, biggest first.
-    pub fn biggest_folders(&self, count: usize) -> Vec<(String, u64)> {
+    /// Returns the biggest files and folders at the root and their sizes, biggest first; a folder has a slash at its end.
+    pub fn biggest_entries(&self, count: usize) -> Vec<(String, u64)> {
         let mut sizes: BTreeMap<&str, u64> = BTreeMap::new();
         for file in &self.files {
-            if let Some((folder, _)) = file.path.split_once('/') {
-                *sizes.entry(folder).or_default() += file.size;
-            }
+            let entry = file.path.find('/').map_or(file.path.as_str(), |slash| &file.path[..=slash]);
+            *sizes.entry(entry).or_default() += file.size;
         }
-        let mut folders: Vec<(String, u64)> = sizes.into_iter().map(|(folder, size)| (folder.to_owned(), size)).collect();
-        folders.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
-        folders.truncate(count);
-        folders
+        let mut entries: Vec<(String, u64)> = sizes.into_iter().map(|(entry, size)| (entry.to_owned(), size)).collect();
+        entries.sort_by_key(|(_, size)| std::cmp::Reverse(*size));
+        entries.truncate(count);
+        entries
     }
 }
 
@@ -141,6 +140,21 @@ mod tests {
             ("notes/n.txt", ""),
         ]);
         assert_eq!(paths(tree.path()), [".gitignore", "a.py", "sub/.gitignore", "sub/keep.bin"]);
+    }
+
+    #[test]
+    fn the_biggest_entries_are_files_and_folders() {
+        let tree = tree(&[("a.bin", "12345"), ("data/x/1", "1234"), ("data/2", "12"), ("b.py", "1"), ("c.py", "")]);
+        let biggest = list(&spec(tree.path())).expect("packable").biggest_entries(3);
+        assert_eq!(biggest, [("data/".to_owned(), 6), ("a.bin".to_owned(), 5), ("b.py".to_owned(), 1)]);
+    }
+
+    #[test]
+    fn a_folder_that_is_kept_out_is_not_part_of_the_next_snapshot() {
+        let tree = tree(&[("a.py", ""), ("the-job/model/m.bin", "1"), ("the-job/log.txt", "1")]);
+        rules::keep_out(&tree.path().join("the-job")).expect("writable");
+        rules::keep_out(&tree.path().join("the-job")).expect("once is enough");
+        assert_eq!(paths(tree.path()), ["a.py"]);
     }
 
     #[test]

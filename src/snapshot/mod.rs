@@ -21,6 +21,7 @@ mod why;
 pub use error::{Error, Problem};
 pub use listing::{File, Listing, list};
 pub use manifest::{Change, Manifest, Mode};
+pub use rules::keep_out;
 pub use spec::{SnapshotId, Spec};
 pub use store::{Packed, Store};
 pub use why::{Why, why};

@@ -12,6 +12,7 @@ use ignore::Match;
 use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob};
 
 use super::error::Error;
+use crate::support::fs::{self, Context};
 
 /// Folders that are never sent, by name.
 const NEVER: [&str; 10] =
@@ -27,6 +28,16 @@ const GIT: &str = ".gitignore";
 /// Returns whether an entry is never sent: a folder by its name, or the file that stands for `.git` where git keeps a repository elsewhere.
 pub(super) fn is_never(name: &str, is_folder: bool) -> bool {
     if is_folder { NEVER.contains(&name) } else { name == ".git" }
+}
+
+/// Keeps a folder of ours out of every snapshot, by a rule that a person can read and remove; rules that are there stay.
+pub fn keep_out(folder: &Path) -> Result<(), fs::Error> {
+    let path = folder.join(OURS);
+    if path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    std::fs::write(&path, "# Written by `sendoff download`: what a job has left is not sent with the next one.\n*\n")
+        .context("write", &path)
 }
 
 /// Reads patterns of the run config.

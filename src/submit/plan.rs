@@ -149,9 +149,8 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         attach = Attach::Run;
     }
     if listing.size() > LARGE {
-        let folders: Vec<String> =
-            listing.biggest_folders(3).iter().map(|(folder, size)| format!("`/{folder}/` ({})", Size(*size))).collect();
-        warnings.push(format!("the snapshot has {}; lines for `.sendoffignore`: {}", Size(listing.size()), folders.join(", ")));
+        let entries: Vec<String> = listing.biggest_entries(3).iter().map(|(entry, size)| format!("`/{entry}` ({})", Size(*size))).collect();
+        warnings.push(format!("the snapshot has {}; lines for `.sendoffignore`: {}", Size(listing.size()), entries.join(", ")));
     }
     for skipped in &listing.skipped {
         notes.push(format!("`{}` is left out: {}", skipped.path, skipped.reason));

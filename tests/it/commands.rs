@@ -192,3 +192,36 @@ fn status_says_for_how_long_a_job_runs_and_every_time_is_utc_to_the_millisecond(
     }
     assert!(sandbox.sendoff(&["list"]).expect(0).stdout.contains("SUBMITTED (UTC)"));
 }
+
+#[test]
+fn what_was_downloaded_is_not_sent_with_the_next_job() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: mkdir outputs; echo m >outputs/model\n");
+    let id = || sandbox.sendoff(&["snapshot", "id"]).expect(0).stdout;
+    let before = id();
+    sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job"]).expect(0);
+    let run = sandbox.sendoff(&["download", "the-job"]).expect(0);
+    assert!(run.stdout.starts_with("2 files in ") && run.stderr.is_empty(), "{run:?}");
+    assert!(sandbox.project().join("the-job/outputs/model").is_file());
+    assert_eq!(id(), before);
+    // A folder that was there keeps its own rules.
+    std::fs::create_dir(sandbox.project().join("mine")).expect("writable");
+    sandbox.sendoff(&["download", "the-job", "--to", "mine"]).expect(0);
+    assert!(!sandbox.project().join("mine/.sendoffignore").exists());
+    let file = sandbox.sendoff(&["download", "the-job", "--to", "run.yaml"]).expect(244);
+    assert!(file.stderr.contains("run.yaml` is a file; `--to` names a folder"), "{}", file.stderr);
+}
+
+#[test]
+fn a_download_of_a_running_job_says_that_there_may_be_more() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: echo ready; sleep 600\ngrace: 1s\n");
+    sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", "the-job"]).expect(0);
+    crate::support::wait_until(|| {
+        let log = sandbox.sendoff(&["logs", "the-job"]).stdout;
+        if log.contains("ready") { Ok(()) } else { Err(log) }
+    });
+    let run = sandbox.sendoff(&["download", "the-job"]).expect(0);
+    assert_eq!(run.stderr, "warning: job `the-job` is running: this is what it has left so far\n");
+    sandbox.sendoff(&["cancel", "the-job"]).expect(0);
+}
