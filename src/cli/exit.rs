@@ -29,7 +29,7 @@ pub(crate) enum Exit {
     PreflightFailed,
     /// Our own fault.
     Internal,
-    /// Contact was lost; the job may still run.
+    /// Contact to the job or its tracker was lost; the job may still run.
     ContactLost,
 }
 

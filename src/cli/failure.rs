@@ -38,6 +38,7 @@ impl Failure {
             // Where the records are to be is the user's to say.
             Self::Command(submit::Error::Job(error)) if error.is_refused() => Exit::Usage,
             Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) => Exit::Internal,
+            Self::Command(error) if error.is_tracker_away() => Exit::ContactLost,
             Self::Command(_) => Exit::SubmissionFailed,
             Self::Usage(_) | Self::Dirs(_) => Exit::Usage,
         }

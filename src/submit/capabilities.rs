@@ -16,20 +16,21 @@ pub struct Capability {
     pub can: String,
 }
 
-/// Compares; what the target cannot do is refused by the key's name.
+/// Compares; everything that the target cannot do is refused at once, each by the key's name.
 pub(super) fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Capability>, Error> {
     let can = target.capabilities();
-    let refuse = |key, reason| Err(Error::Incapable { target: run.target.value.name.clone(), key, reason });
-    let cpus = Count(can.cpus as usize, "CPU").to_string();
-    if run.resources.cpus.is_some_and(|asked| asked > can.cpus) {
-        return refuse("resources.cpus", format!("it has {cpus}"));
-    }
-    if let Some(reason) = can.memory_refusal.clone().filter(|_| run.resources.memory.is_some()) {
-        return refuse("resources.memory", reason);
-    }
-    let gpus = Count(can.gpus as usize, "GPU").to_string();
-    if run.resources.gpus.is_some_and(|asked| asked > can.gpus) {
-        return refuse("resources.gpus", format!("it has {gpus}"));
+    let (cpus, gpus) = (Count(can.cpus as usize, "CPU").to_string(), Count(can.gpus as usize, "GPU").to_string());
+    let asked = &run.resources;
+    let refusals: Vec<(&'static str, String)> = [
+        asked.cpus.filter(|count| *count > can.cpus).map(|_| ("resources.cpus", format!("it has {cpus}"))),
+        asked.memory.and(can.memory_refusal.clone()).map(|reason| ("resources.memory", reason)),
+        asked.gpus.filter(|count| *count > can.gpus).map(|_| ("resources.gpus", format!("it has {gpus}"))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if !refusals.is_empty() {
+        return Err(Error::Incapable { target: run.target.value.name.clone(), refusals });
     }
     let memory = can.memory_refusal.map_or_else(|| "can be limited".to_owned(), |reason| format!("cannot be limited: {reason}"));
     Ok(vec![

@@ -36,15 +36,13 @@ pub enum Error {
         /// The kind.
         kind: &'static str,
     },
-    /// A key asks for more than the target can do.
-    #[error("the compute target `{target}` cannot honour `{key}`: {reason}")]
+    /// Keys ask for more than the target can do.
+    #[error("the compute target `{target}` cannot honour {}", reasons(refusals))]
     Incapable {
         /// The target.
         target: String,
-        /// The key.
-        key: &'static str,
-        /// Why.
-        reason: String,
+        /// The keys, each with the reason.
+        refusals: Vec<(&'static str, String)>,
     },
     /// Secrets that are not in the submitter's environment.
     #[error("the secret{} {} not set", if .0.len() == 1 { "" } else { "s" }, verb(.0))]
@@ -166,6 +164,12 @@ pub enum Error {
     Panicked,
 }
 
+/// Lists keys with the reason why each is refused.
+fn reasons(refusals: &[(&'static str, String)]) -> String {
+    let lines: Vec<String> = refusals.iter().map(|(key, reason)| format!("`{key}`: {reason}")).collect();
+    lines.join("; ")
+}
+
 /// Returns the names with the verb that fits their number.
 fn verb(names: &[String]) -> String {
     format!("{} {}", all_of(names), if names.len() == 1 { "is" } else { "are" })
@@ -194,9 +198,7 @@ impl Error {
                 | Self::Busy
                 | Self::NoJobs
                 | Self::StillActive(_)
-                | Self::StillOpen(_)
                 | Self::NotTracked(_)
-                | Self::ManagedStopped(_)
                 | Self::Snapshot(
                     snapshot::Error::Secrets(_)
                         | snapshot::Error::Unpackable(_)
@@ -207,6 +209,17 @@ impl Error {
                     environment::Error::Conda { .. } | environment::Error::CondaOnly { .. } | environment::Error::SystemPackages(_)
                 )
         )
+    }
+}
+
+impl Error {
+    /// Returns whether the tracker of a job could not be asked.
+    pub fn is_tracker_away(&self) -> bool {
+        match self {
+            Self::StillOpen(_) | Self::ManagedStopped(_) => true,
+            Self::Tracking(error) => error.is_transient(),
+            _ => false,
+        }
     }
 }
 
@@ -221,7 +234,9 @@ impl Hints for Error {
             Self::Target(error) => error.hints(),
             Self::Job(error) => error.hints(),
             Self::NotBuilt { .. } => vec!["`--target local` runs it on this machine".to_owned()],
-            Self::Incapable { key, .. } => vec![format!("remove `{key}`, or choose another target")],
+            Self::Incapable { refusals, .. } => {
+                vec![format!("remove {}, or choose another target", all_of(refusals.iter().map(|(key, _)| key)))]
+            }
             Self::SecretsMissing(names) => vec![format!("set them where you submit: `export {}=...`", names[0])],
             Self::ScriptLeftOut(_) => vec!["`sendoff snapshot list --why` names the rule; `include:` overrides it".to_owned()],
             Self::NoTrackerInCi => vec![

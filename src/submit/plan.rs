@@ -132,6 +132,13 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
             return Err(Error::ScriptLeftOut(script.clone()));
         }
         let text = std::fs::read_to_string(run.source_directory.join(script)).unwrap_or_default();
+        if run.tracking.value.uri.is_none()
+            && let Some(line) = tracking::imports_mlflow(&text)
+        {
+            notes.push(format!(
+                "`{script}:{line}` imports MLflow, which is not added to the environment of a job without a tracker, nor told of one"
+            ));
+        }
         if run.tracking.value.uri.is_some() {
             if attach == Attach::Auto {
                 let (chosen, line) = tracking::choose_attach(&text);

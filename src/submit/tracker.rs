@@ -44,7 +44,7 @@ impl Tracker {
                 let typed = typed || matches!(run.tracking.origin, Origin::Flag(_));
                 let connection = Connection::new(url, typed, variables, &run.credentials).map_err(tracking::Error::from)?;
                 let credentials = credentials(Chosen::new(url, typed, variables, &run.credentials));
-                let answer = Client::new(&connection)?.preflight().await;
+                let answer = Client::new(&connection)?.preflight().await.map_err(|error| error.sent(credentials.as_deref()));
                 Self::Remote { connection: Box::new(connection), credentials, answer }
             }
             _ => Self::None,

@@ -128,7 +128,7 @@ impl Client {
         let parsed = serde_json::from_slice::<ApiError>(&body).ok().filter(|error| !error.error_code.is_empty());
         let text = String::from_utf8_lossy(&body).trim().chars().take(300).collect::<String>();
         Err(match (status, parsed) {
-            (StatusCode::UNAUTHORIZED, _) => Error::Unauthorized { uri: uri() },
+            (StatusCode::UNAUTHORIZED, _) => Error::Unauthorized { uri: uri(), sent: None },
             (StatusCode::FORBIDDEN, _) if text.contains("Invalid Host header") => Error::HostRefused { uri: uri() },
             (StatusCode::FORBIDDEN, parsed) => Error::Forbidden { uri: uri(), message: parsed.map_or(text, |error| error.message) },
             (status, _) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {

@@ -26,10 +26,12 @@ pub enum Error {
         source: reqwest::Error,
     },
     /// 401.
-    #[error("the tracker `{uri}` wants credentials, or refuses those it got (401)")]
+    #[error("the tracker `{uri}` {} (401)", refused(sent.as_ref()))]
     Unauthorized {
         /// The tracker.
         uri: String,
+        /// Where the credentials that it got come from, for people; `None` where nobody said.
+        sent: Option<String>,
     },
     /// 403 by the host check of MLflow 3.5 and newer.
     #[error("the tracker `{uri}` does not accept the host name in its address (403)")]
@@ -100,7 +102,24 @@ pub enum Error {
     File(#[from] fs::Error),
 }
 
+fn refused(sent: Option<&String>) -> String {
+    match sent.map(String::as_str) {
+        None => "wants credentials, or refuses those it got".to_owned(),
+        Some("") => "wants credentials, and none are set for it".to_owned(),
+        Some(source) => format!("refuses the credentials that it got, {source}"),
+    }
+}
+
 impl Error {
+    /// Says where the refused credentials come from; an empty text is none.
+    #[must_use]
+    pub fn sent(self, source: Option<&str>) -> Self {
+        match self {
+            Self::Unauthorized { uri, .. } => Self::Unauthorized { uri, sent: Some(source.unwrap_or_default().to_owned()) },
+            other => other,
+        }
+    }
+
     /// Returns whether the same request may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Trouble { .. })

@@ -13,7 +13,7 @@ mod section;
 mod spec;
 mod tags;
 
-pub use attach::{choose_attach, hard_coded_uri};
+pub use attach::{choose_attach, hard_coded_uri, imports_mlflow};
 pub use client::{Client, MlflowRun, Status};
 pub use connection::{Chosen, Connection};
 pub use error::Error;
