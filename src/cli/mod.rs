@@ -153,11 +153,12 @@ impl Overrides {
 }
 
 impl RunConfigArguments {
-    fn request(&self, world: &commands::World) -> config::Request {
+    fn request(&self, world: &commands::World, purpose: config::Purpose) -> config::Request {
         config::Request {
             file: self.file.clone(),
             cwd: world.cwd.clone(),
             flags: self.overrides.flags(),
+            purpose,
             environment: world.variables.clone(),
             user_settings: world.dirs.config.clone(),
             stored: None,

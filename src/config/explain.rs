@@ -9,6 +9,7 @@ use super::check::tracking::Sources as Tracking;
 use super::document::{InputValue, RunConfig};
 use super::{Origin, Sourced, layers};
 use crate::environment;
+use crate::support::secret::without_credentials;
 use crate::support::words::{Size, Span};
 use crate::support::yaml::{List, Map, Parsed, Text};
 
@@ -206,36 +207,6 @@ impl Rows {
         match &section.install_project {
             Some(flag) => self.value("environment.install_project", flag.value.to_string(), layers::origin(&flag.place)),
             None => self.value("environment.install_project", "false".to_owned(), Origin::Default),
-        }
-    }
-}
-
-/// Returns a text without the user and password of the addresses in it.
-pub(super) fn without_credentials(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(start) = rest.find("://").map(|start| start + 3) {
-        let (before, after) = rest.split_at(start);
-        shown.push_str(before);
-        let end = after.find(|c: char| c == '/' || c.is_whitespace()).unwrap_or(after.len());
-        rest = after[..end].rfind('@').map_or(after, |at| &after[at + 1..]);
-    }
-    shown + rest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn credentials_in_addresses_are_not_shown() {
-        for (text, shown) in [
-            ("https://user:pass@host/p@q", "https://host/p@q"),
-            ("x @ git+https://token@host/x.git@v1", "x @ git+https://host/x.git@v1"),
-            ("http://a:b@h http://c@i/", "http://h http://i/"),
-            ("user@host", "user@host"),
-        ] {
-            assert_eq!(without_credentials(text), shown);
         }
     }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use super::document::{InputValue, RunConfig};
 use super::{PathKind, requirement};
-use crate::support::yaml::{Context, Node, Place, Text};
+use crate::support::yaml::{Context, Node, Place, Source, Text};
 
 /// Returns the source directory: as written, else the nearest folder upward that contains the script and is not above the repository's root.
 pub(super) fn source_directory(folder: &Path, document: &RunConfig) -> PathBuf {
@@ -35,7 +36,7 @@ fn stays_inside(path: &str) -> bool {
 pub(super) fn inspect(
     root: &Node,
     document: &RunConfig,
-    folder: &Path,
+    (folder, cwd): (&Path, &Path),
     directory: &Path,
     environment: &BTreeMap<String, String>,
     context: &Context,
@@ -88,6 +89,61 @@ pub(super) fn inspect(
                 format!("`{}` {found}", path.display()),
                 Some("the path is relative to this file".to_owned()),
             );
+        } else if key == "requirements_file" {
+            inspect_requirements(&path, cwd, 0, context);
+        }
+    }
+}
+
+/// Finds secrets that are not set where the job is submitted.
+pub(super) fn secrets(document: &RunConfig, environment: &BTreeMap<String, String>, context: &Context) {
+    // One that has a value in the run config is another mistake, which is found elsewhere.
+    let is_written = |name: &str| document.environment_variables.iter().flat_map(|map| &map.entries).any(|(key, _)| key.text == name);
+    for name in document.secrets.iter().flat_map(|list| &list.items) {
+        let text = name.text.trim();
+        if !text.is_empty() && !environment.contains_key(text) && !is_written(text) {
+            let fix = format!("set it where you submit: `export {text}=...`");
+            context.find(&name.place, format!("the secret `{text}` is not set"), "no variable of this name in your environment", Some(fix));
+        }
+    }
+}
+
+/// How deep requirements files may include one another.
+const DEPTH: usize = 8;
+
+/// Finds lines of a requirements file that are no requirements, and files that it includes and that are missing.
+fn inspect_requirements(path: &Path, cwd: &Path, depth: usize, context: &Context) {
+    let Some(text) = std::fs::read_to_string(path).ok().filter(|_| depth < DEPTH) else { return };
+    let source = Arc::new(Source { name: path.strip_prefix(cwd).unwrap_or(path).to_owned(), text });
+    let mut start = 0;
+    let mut goes_on = false;
+    for line in source.text.split_inclusive('\n') {
+        let begin = start;
+        start += line.len();
+        let continued = std::mem::replace(&mut goes_on, line.trim_end_matches(['\r', '\n']).ends_with('\\'));
+        // Options may follow a requirement, and variables stand for anything.
+        let bare = line.trim_end().trim_end_matches('\\').split(" #").next().unwrap_or_default();
+        let bare = bare.split(" --").next().unwrap_or_default().trim();
+        if continued || bare.is_empty() || bare.starts_with('#') || bare.contains("${") {
+            continue;
+        }
+        let begin = begin + (line.len() - line.trim_start().len());
+        let place = Place { source: Arc::clone(&source), span: begin..begin + bare.len() };
+        if bare.starts_with('-') {
+            let included = ["-r", "--requirement"].iter().find_map(|option| bare.strip_prefix(option));
+            let Some(name) = included.map(|name| name.trim_start_matches(['=', ' ']).trim()).filter(|name| !name.contains("://")) else {
+                continue;
+            };
+            let file = path.with_file_name(name);
+            if file.is_file() {
+                inspect_requirements(&file, cwd, depth + 1, context);
+            } else {
+                context.find(&place, format!("`{name}` is missing"), format!("`{}` does not exist", file.display()), None);
+            }
+        } else if !bare.contains('/')
+            && let Err(refusal) = requirement::check(bare)
+        {
+            context.find(&place, format!("`{bare}` is not a package"), refusal.reason, refusal.fix);
         }
     }
 }

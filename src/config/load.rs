@@ -30,6 +30,15 @@ pub struct Flags {
     pub set: Vec<String>,
 }
 
+/// What a run config is loaded for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To be submitted, or to learn whether it could be: its secrets have to be set.
+    Submit,
+    /// To be looked at.
+    Look,
+}
+
 /// Everything that a run config depends on.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -39,6 +48,8 @@ pub struct Request {
     pub cwd: PathBuf,
     /// The flags.
     pub flags: Flags,
+    /// What for.
+    pub purpose: Purpose,
     /// The submitter's environment.
     pub environment: BTreeMap<String, String>,
     /// The folder of the user's own settings.
@@ -127,6 +138,7 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     let Some(mut root) = root else { return Err(Error::Findings(context.finish().0)) };
     set::apply(&mut root, &request.flags.set, &context);
     trust::take_credentials(&mut root, &context);
+    check::take_unbuilt(&mut root, &context);
     if let Some(schema) = root.get("$schema").filter(|schema| schema.text().is_some_and(|text| text.contains("azureml"))) {
         let fix = "write it as a run config: `sendoff init` makes one".to_owned();
         context.find(&schema.place, "this is an Azure ML job file", "reading it is not built yet", Some(fix));
@@ -149,7 +161,10 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
     let given = Given { file: &file, text: &text, root: &root, document: &document, source_directory: &source_directory, layers };
     let (checked, explained) = check::check(&given, &context);
-    inspect::inspect(&root, &document, folder, &source_directory, &request.environment, &context);
+    if request.purpose == Purpose::Submit {
+        inspect::secrets(&document, &request.environment, &context);
+    }
+    inspect::inspect(&root, &document, (folder, &request.cwd), &source_directory, &request.environment, &context);
     let (findings, notes) = context.finish();
     match checked {
         Some(mut run) if findings.is_empty() => {

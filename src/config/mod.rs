@@ -29,7 +29,7 @@ use crate::{auth, environment, tracking};
 pub use error::Error;
 pub use explain::{Explained, Shown};
 pub use init::{Initialized, init};
-pub use load::{Flags, Loaded, Request, Stored, Tracking, credentials, load, settings_tracking};
+pub use load::{Flags, Loaded, Purpose, Request, Stored, Tracking, credentials, load, settings_tracking};
 pub use schema::{Schema, schema};
 
 /// A run config that passed every check. Paths are absolute; defaults that need no look at the world are filled in.

@@ -6,6 +6,19 @@ use std::sync::Arc;
 use super::layers::SET;
 use crate::support::yaml::{self, Context, Node, Place, Source};
 
+/// Splits a path into its keys, each with its place.
+fn keys<'a>(path: &'a str, source: &Arc<Source>) -> Vec<(&'a str, Place)> {
+    let mut start = path.len() - path.trim_start().len();
+    path.trim()
+        .split('.')
+        .map(|key| {
+            let span = start..start + key.len();
+            start = span.end + 1;
+            (key, Place { source: Arc::clone(source), span })
+        })
+        .collect()
+}
+
 /// Applies the flags in order. The path names keys, and entries of lists by their number from 0; the value is YAML, and nothing unsets.
 pub(super) fn apply(root: &mut Node, sets: &[String], context: &Context) {
     for set in sets {
@@ -22,7 +35,7 @@ pub(super) fn apply(root: &mut Node, sets: &[String], context: &Context) {
         let (node, findings) = yaml::parse_from(&source, path.len() + 1);
         context.extend(findings);
         let Some(node) = node else { continue };
-        let keys: Vec<&str> = path.trim().split('.').collect();
+        let keys = keys(path, &source);
         if let Err(key) = root.set(&keys, node) {
             context.find(
                 &Place { source, span: 0..path.len() },

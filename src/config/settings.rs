@@ -34,18 +34,18 @@ impl Settings {
             let text = load::read(&file)?;
             let (root, findings) = yaml::parse(file.strip_prefix(cwd).unwrap_or(&file), &text);
             context.extend(findings);
+            let mut root = root;
+            if let (Some(root), Author::Project) = (&mut root, author) {
+                trust::take_credentials(root, context);
+            }
             let Some(document) = root.and_then(|root| document::Settings::read(&root, "", context)) else { continue };
             for (name, target) in document.compute_targets.iter().flat_map(|targets| &targets.entries) {
                 trust::may_be_called(name, target, context);
                 trust::may_name_credentials(author, &format!("compute_targets.{}", name.text), target, context);
             }
             let keyring = match (&document.credentials, author) {
-                (None, _) => Keyring::default(),
                 (Some(sections), Author::User) => auth::check(sections, file.parent().unwrap_or(start), home, context),
-                (Some(sections), Author::Project) => {
-                    trust::refuse_credentials(&sections.place, context);
-                    Keyring::default()
-                }
+                _ => Keyring::default(),
             };
             settings.push(Self { author, document, keyring });
         }

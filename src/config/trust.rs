@@ -3,7 +3,7 @@
 //!
 //! - A paid target is chosen by the run config or a flag only: [`may_choose`].
 //! - Which credential goes where, and which program prints one, stands in the user's own settings only: [`may_name_credentials`],
-//!   [`refuse_credentials`].
+//!   [`take_credentials`].
 //! - `local` is always this machine, and `docker` a container, whatever settings say: [`may_be_called`].
 //! - Project settings are looked for up to the repository's root, and files of other users are skipped: [`project_files`].
 //! - Credentials of the environment go only to the host that the environment names: [`Connection::new`](crate::tracking::Connection::new).
@@ -63,38 +63,44 @@ pub(super) fn may_name_credentials(author: Author, name: &str, target: &Target, 
     }
 }
 
-/// Finds `credentials:` where it may not stand.
-pub(super) fn refuse_credentials(place: &Place, context: &Context) {
-    context.find(
-        &without_text(place),
-        "`credentials` may only stand in your own settings",
-        "a project does not say where your credentials go",
-        Some("move it to `sendoff.yaml` in your own configuration folder".to_owned()),
-    );
-}
-
-/// Finds `credentials:` in a run config, and takes it out.
+/// Finds `credentials:` where it may not stand, and takes it out.
 pub(super) fn take_credentials(root: &mut Node, context: &Context) {
     let Value::Map(entries) = &mut root.value else { return };
-    entries.retain(|(key, _)| {
+    entries.retain(|(key, value)| {
         let is_it = key.text() == Some("credentials");
         if is_it {
-            refuse_credentials(&key.place, context);
+            context.find(
+                &without_values(&key.place, value),
+                "`credentials` may only stand in your own settings",
+                "a project does not say where your credentials go",
+                Some("move it to `sendoff.yaml` in your own configuration folder".to_owned()),
+            );
         }
         !is_it
     });
 }
 
-/// Returns the place in a text of which only the line's number is shown: a secret may stand there.
-fn without_text(place: &Place) -> Place {
-    let text = &place.source.text;
-    let keyed = |line: &str| line.split_once(':').filter(|(key, _)| !key.contains(['{', '"', '\''])).map(|(key, _)| format!("{key}:"));
-    let hide = |line: &str| {
-        let shown = keyed(line).unwrap_or_default();
-        format!("{shown}{}", " ".repeat(line.len() - shown.len()))
-    };
-    let text: Vec<String> = text.split('\n').map(hide).collect();
-    Place { source: Arc::new(Source { name: place.source.name.clone(), text: text.join("\n") }), span: place.span.clone() }
+/// Returns a place in a text that does not show the values below a node, which may be secrets, nor the keys with a user in them.
+fn without_values(place: &Place, node: &Node) -> Place {
+    let mut text = place.source.text.clone();
+    for hidden in values(node).into_iter().filter(|hidden| hidden.source == place.source) {
+        let span = hidden.span.start.min(text.len())..hidden.span.end.min(text.len());
+        let stars: String =
+            text[span.clone()].chars().map(|c| if c == '\n' { "\n".to_owned() } else { "*".repeat(c.len_utf8()) }).collect();
+        text.replace_range(span, &stars);
+    }
+    Place { source: Arc::new(Source { name: place.source.name.clone(), text }), span: place.span.clone() }
+}
+
+fn values(node: &Node) -> Vec<&Place> {
+    match &node.value {
+        Value::Scalar { .. } => vec![&node.place],
+        Value::List(items) => items.iter().flat_map(values).collect(),
+        Value::Map(entries) => {
+            let keys = entries.iter().map(|(key, _)| key).filter(|key| key.text().is_none_or(|text| text.contains('@')));
+            keys.map(|key| &key.place).chain(entries.iter().flat_map(|(_, value)| values(value))).collect()
+        }
+    }
 }
 
 /// Returns the project's settings files from a folder upward, the nearest first: the walk stops at the repository root, at the home folder

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use pep508_rs::pep440_rs::VersionSpecifiers;
+use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 use schemars::{Schema, json_schema};
 use serde_json::json;
 
@@ -52,6 +52,28 @@ fn one_list(schema: &mut Schema) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PythonRequest(pub String);
 
+/// The minor versions of Python 3 that there may ever be, as far as anybody can say.
+const MINORS: std::ops::Range<u64> = 0..50;
+
+impl PythonRequest {
+    /// Returns why no Python can be what is asked, as far as that is known without looking for one.
+    pub fn refusal(&self) -> Option<&'static str> {
+        // A version names all that begin with it.
+        let range = if self.0.starts_with(|c: char| c.is_ascii_digit()) { format!("=={}.*", self.0) } else { self.0.clone() };
+        let range = VersionSpecifiers::from_str(&range).ok()?;
+        let is_met = |minors: std::ops::Range<u64>| {
+            minors.into_iter().any(|minor| (0..50).any(|patch| range.contains(&Version::new([3, minor, patch]))))
+        };
+        if is_met(10..MINORS.end) {
+            None
+        } else if is_met(MINORS) {
+            Some("MLflow, and so sendoff, needs Python 3.10 or newer")
+        } else {
+            Some("there is no such version")
+        }
+    }
+}
+
 impl Grammar for PythonRequest {
     const EXAMPLE: &'static str = "3.11";
 
@@ -75,6 +97,18 @@ impl Grammar for PythonRequest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn pythons_that_cannot_be_are_refused() {
+        for text in ["3", "3.10", "3.12.4", ">=3.8", "~=3.11", "==3.11.*", ">=3.10,<3.13"] {
+            assert_eq!(PythonRequest(text.to_owned()).refusal(), None, "{text}");
+        }
+        for (text, reason) in
+            [("3.9", "3.10 or newer"), ("<3.10", "3.10 or newer"), ("2.7", "no such"), ("4", "no such"), ("3.99", "no such")]
+        {
+            assert!(PythonRequest(text.to_owned()).refusal().is_some_and(|why| why.contains(reason)), "{text}");
+        }
+    }
 
     #[test]
     fn python_versions_that_are_read_and_refused() {

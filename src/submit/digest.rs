@@ -104,7 +104,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::config::{Flags, Request, load};
+    use crate::config::{Flags, Purpose, Request, load};
 
     fn loaded(folder: &std::path::Path, text: &str) -> RunConfig {
         std::fs::write(folder.join("run.yaml"), text).expect("writable");
@@ -112,6 +112,7 @@ mod tests {
             file: Some("run.yaml".into()),
             cwd: folder.to_owned(),
             flags: Flags::default(),
+            purpose: Purpose::Look,
             environment: BTreeMap::new(),
             user_settings: folder.join("none"),
             stored: None,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::kept::{self, Again, Kept};
 use super::{Error, Jobs, snapshot_spec};
-use crate::config::{self, Flags, Loaded, Request, Stored};
+use crate::config::{self, Flags, Loaded, Purpose, Request, Stored};
 use crate::job::Record;
 use crate::job::attempt::Attempt;
 use crate::snapshot::{self, Packed, SnapshotId, Store};
@@ -46,6 +46,7 @@ pub async fn rerun(
         file: Some(kept.file.clone()),
         cwd: kept.file.parent().unwrap_or(&root).to_owned(),
         flags: Flags { set, target: flags.target.or_else(|| kept.target.clone()), ..flags },
+        purpose: Purpose::Look,
         environment: variables.clone(),
         user_settings: dirs.config.clone(),
         stored: Some(Stored { text, source_directory: root }),
@@ -115,6 +116,7 @@ pub fn working_tree(record: &Record, dirs: &Dirs, variables: &BTreeMap<String, S
         cwd: file.parent().unwrap_or(&file).to_owned(),
         file: Some(file),
         flags: Flags { target, set, ..Flags::default() },
+        purpose: Purpose::Look,
         environment: variables.clone(),
         user_settings: dirs.config.clone(),
         stored: None,

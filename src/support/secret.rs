@@ -48,15 +48,22 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 /// Returns a text without the credentials of the URLs in it, for copies of what users wrote.
+///
+/// A password may hold characters that end a host, since people forget to escape them: rather too much is hidden than a part of it shown.
 pub fn without_credentials(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
         let (before, after) = rest.split_at(at + 3);
         result.push_str(before);
-        let authority = after.find(|c: char| c == '/' || c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '?' | '#' | ','));
-        let authority = &after[..authority.unwrap_or(after.len())];
-        rest = authority.rfind('@').map_or(after, |at| &after[at + 1..]);
+        let word = &after[..after.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>')).unwrap_or(after.len())];
+        let authority = word.split('/').next().unwrap_or(word);
+        let in_authority = authority.rfind('@');
+        // A slash in a password: what seems to be a port is none.
+        let port = authority.rsplit_once(':').filter(|(host, _)| !host.starts_with('[')).map_or("", |(_, port)| port);
+        let is_cut = in_authority.is_none() && !port.chars().all(|c| c.is_ascii_digit());
+        let end = if is_cut { word.find("://").map_or(word, |next| &word[..next]).rfind('@') } else { in_authority };
+        rest = end.map_or(after, |at| &after[at + 1..]);
     }
     result.push_str(rest);
     result
@@ -84,6 +91,12 @@ mod tests {
             ("[http://t@a, \"https://b\"]", "[http://a, \"https://b\"]"),
             ("mail me@host, ratio a://b", "mail me@host, ratio a://b"),
             ("git+ssh://git@host/x@main", "git+ssh://host/x@main"),
+            ("x @ git+https://token@host/x.git@v1", "x @ git+https://host/x.git@v1"),
+            ("https://me:pa#s?s@host:5000/p", "https://host:5000/p"),
+            ("https://me:pa/ss@host/p", "https://host/p"),
+            ("https://host:5000/p@q http://[::1]:80/a@b", "https://host:5000/p@q http://[::1]:80/a@b"),
+            ("http://a,http://b:c@d", "http://a,http://d"),
+            ("http://a:b@h http://c@i/", "http://h http://i/"),
         ] {
             assert_eq!(without_credentials(text), expected);
         }

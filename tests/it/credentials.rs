@@ -87,11 +87,33 @@ fn only_the_users_own_settings_say_where_credentials_go() {
     sandbox.file("run.yaml", "command: echo never\n");
     sandbox.file("sendoff.yaml", "grace: 5s\ncredentials:\n  https://evil.example: {token_env: HOME}\n");
     let refused = sandbox.sendoff(&["config", "show"]).expect(244);
-    assert!(
-        refused.stderr.contains("sendoff.yaml:3:3") && refused.stderr.contains("only stand in your own settings"),
-        "{}",
-        refused.stderr
-    );
+    insta::assert_snapshot!(refused.stderr, @r"
+    error: `credentials` may only stand in your own settings
+     --> sendoff.yaml:2:1
+      |
+    2 | credentials:
+      | ^^^^^^^^^^^ a project does not say where your credentials go
+      |
+      = help: move it to `sendoff.yaml` in your own configuration folder
+
+    error: found 1 problem in `sendoff.yaml`
+    ");
+    // What stands there may be a secret.
+    sandbox
+        .file("sendoff.yaml", "")
+        .file("run.yaml", "{command: echo, credentials: {https://a.example: {token: hunter2}}, tags: {a: b}}\n");
+    let refused = sandbox.sendoff(&["config", "show"]).expect(244);
+    insta::assert_snapshot!(refused.stderr, @r"
+    error: `credentials` may only stand in your own settings
+     --> run.yaml:1:17
+      |
+    1 | {command: echo, credentials: {https://a.example: {token: *******}}, tags: {a: b}}
+      |                 ^^^^^^^^^^^ a project does not say where your credentials go
+      |
+      = help: move it to `sendoff.yaml` in your own configuration folder
+
+    error: found 1 problem in `run.yaml`
+    ");
 }
 
 #[test]

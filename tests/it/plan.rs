@@ -130,7 +130,7 @@ fn the_tracker_is_asked_and_what_is_wrong_with_it_is_said() {
     assert!(newer.stderr.contains("the environment's MLflow 3.99.0 is newer than the tracker's 3.17.2"), "{}", newer.stderr);
 
     for (mood, part) in [
-        (Mood::Says(401, ""), "wants credentials, or refuses those it got (401)"),
+        (Mood::Says(401, ""), "wants credentials, and none are set for it (401)"),
         (Mood::Says(403, "Invalid Host header - possible DNS rebinding attack detected"), "does not accept the host name"),
         (Mood::Says(403, ""), "refuses access (403)"),
         (Mood::Says(404, "<html>"), "is not an MLflow server: it answered 404 with a web page"),

@@ -66,7 +66,10 @@ fn credentials_of_the_environment_do_not_follow_a_run_config_to_another_host() {
     let sandbox = Sandbox::new().env("MLFLOW_TRACKING_URI", "http://ours.invalid:5000").env("MLFLOW_TRACKING_TOKEN", SECRET);
     sandbox.file("run.yaml", &format!("command: echo never\ntracking: {{uri: '{}'}}\n", tracker.uri()));
     let run = sandbox.sendoff(&["submit"]).expect(245);
-    assert!(run.stderr.contains("wants credentials"), "{}", run.stderr);
+    assert!(run.stderr.contains("wants credentials, and none are set for it (401)"), "{}", run.stderr);
+    let wrong = sandbox.env("MLFLOW_TRACKING_URI", &tracker.uri()).env("MLFLOW_TRACKING_TOKEN", "wrong");
+    let run = wrong.sendoff(&["submit"]).expect(245);
+    assert!(run.stderr.contains("refuses the credentials that it got, `MLFLOW_TRACKING_TOKEN` (401)"), "{}", run.stderr);
 }
 
 /// Submits to a tracker of this mood; nothing may be left of it. Returns what was said.
@@ -86,11 +89,11 @@ fn refused(mood: Mood) -> String {
 
 #[test]
 fn every_kind_of_refusal_says_what_to_do() {
-    assert_snapshot!(refused(Mood::Says(401, "")), @r#"
-    error: the tracker `http://TRACKER` wants credentials, or refuses those it got (401)
+    assert_snapshot!(refused(Mood::Says(401, "")), @r"
+    error: the tracker `http://TRACKER` wants credentials, and none are set for it (401)
     hint: set `MLFLOW_TRACKING_TOKEN`, or `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, where you submit
     hint: `credentials:` of your own settings names them for good, and those that renew themselves
-    "#);
+    ");
     assert_snapshot!(refused(Mood::Says(403, "Invalid Host header - possible DNS rebinding attack detected")), @r#"
     error: the tracker `http://TRACKER` does not accept the host name in its address (403)
     hint: start the server with `--allowed-hosts "127.0.0.1:*,localhost:*"`, or use its IP address

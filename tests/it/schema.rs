@@ -125,7 +125,7 @@ fn the_readme_names_every_key_and_its_run_config_is_right() {
     let yaml = readme.split("```yaml\n").nth(1).and_then(|text| text.split("```").next()).expect("it shows a run config");
     let document: Value = serde_yaml::from_str(yaml).expect("it is YAML");
     assert!(validator("run-config").is_valid(&document));
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().env("HF_TOKEN", "set");
     sandbox.file("run.yaml", yaml).file("train.py", "").file("data/iris.csv", "");
     sandbox.sendoff(&["check"]).expect(0);
 }

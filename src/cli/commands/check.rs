@@ -22,7 +22,7 @@ struct Checked {
 }
 
 pub(crate) fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let loaded = sendoff::config::load(&arguments.run.request(world))?;
+    let loaded = sendoff::config::load(&arguments.run.request(world, sendoff::config::Purpose::Submit))?;
     let file = loaded.run.file.display().to_string();
     if printer.is_json() {
         printer.json(&json::report("check", Checked { file, notes: loaded.run.notes }));

@@ -65,7 +65,7 @@ impl From<Explained> for Value {
 
 pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let Command::Show { run } = command;
-    let loaded = sendoff::config::load(&run.request(world))?;
+    let loaded = sendoff::config::load(&run.request(world, sendoff::config::Purpose::Look))?;
     let values: Vec<Value> = loaded.explained.into_iter().map(Value::from).collect();
     if printer.is_json() {
         printer.json(&json::report("config", Values { values }));

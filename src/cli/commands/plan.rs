@@ -55,7 +55,7 @@ enum Part {
 }
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let loaded = sendoff::config::load(&arguments.run.request(world))?;
+    let loaded = sendoff::config::load(&arguments.run.request(world, sendoff::config::Purpose::Submit))?;
     let mut plan = plan(loaded, None, &world.dirs, &world.variables).await?;
     let options =
         Options { job_id: arguments.job_id.clone(), key: arguments.key.clone(), new_attempt: arguments.new_attempt, ..Options::default() };
@@ -80,7 +80,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
             problem.hints().iter().for_each(|hint| printer.complain(&format!("hint: {hint}")));
             Ok(Exit::SubmissionFailed)
         }
-        (Some(problem), _) => Err(problem.into()),
+        (Some(problem), _) => Err(Failure::Submit(problem.into())),
         (None, Past::Refused(error)) if printer.is_json() => {
             printer.complain(&format!("error: {error}"));
             Ok(Exit::Usage)

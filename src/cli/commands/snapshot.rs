@@ -81,11 +81,11 @@ struct Differences {
 pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     match command {
         Command::List { run, why } => {
-            let loaded = sendoff::config::load(&run.request(world))?;
+            let loaded = sendoff::config::load(&run.request(world, sendoff::config::Purpose::Look))?;
             list(&snapshot_spec(&loaded.run), *why, printer)?;
         }
         Command::Id { run } => {
-            let loaded = sendoff::config::load(&run.request(world))?;
+            let loaded = sendoff::config::load(&run.request(world, sendoff::config::Purpose::Look))?;
             let spec = snapshot_spec(&loaded.run);
             let listing = snapshot::list(&spec)?;
             let manifest = Store::new(&world.dirs.cache).scan(&spec, &listing)?;
@@ -97,7 +97,7 @@ pub(crate) fn run(command: &Command, world: &World, printer: &Printer) -> Result
             }
         }
         Command::Pack { run } => {
-            let loaded = sendoff::config::load(&run.request(world))?;
+            let loaded = sendoff::config::load(&run.request(world, sendoff::config::Purpose::Look))?;
             let (spec, store) = (snapshot_spec(&loaded.run), Store::new(&world.dirs.cache));
             let manifest = store.scan(&spec, &snapshot::list(&spec)?)?;
             let (_, packed) = store.pack(&spec, manifest)?;

@@ -32,7 +32,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) async fn run(arguments: Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
-    let loaded = sendoff::config::load(&arguments.run.request(world)).map_err(|error| Failure::Submit(error.into()))?;
+    let loaded = sendoff::config::load(&arguments.run.request(world, sendoff::config::Purpose::Submit))
+        .map_err(|error| Failure::Submit(error.into()))?;
     let options = Options { new_attempt: arguments.new_attempt, upgrade: arguments.upgrade, ..Options::default() };
     Box::pin(send(loaded, None, arguments.sending, options, world, printer)).await
 }

@@ -9,6 +9,16 @@ use crate::target::config::{TargetConfig, TargetSpec};
 
 /// Returns what the environment is made of; paths start at the run config's folder.
 pub(super) fn check(section: Option<&Section>, folder: &Path, root: &Path, target: Option<&TargetSpec>, context: &Context) -> Option<Spec> {
+    if let Some(python) = section.and_then(|section| section.python.as_ref())
+        && let Some(reason) = python.value.refusal()
+    {
+        context.find(
+            &python.place,
+            "`environment.python` names no Python that a job can use",
+            reason,
+            Some("write `python: 3.11`, say".to_owned()),
+        );
+    }
     let empty = Section::default();
     let section = section.unwrap_or(&empty);
     let link = |text: &Text| if text.text.contains("://") { text.text.clone() } else { folder.join(&text.text).display().to_string() };

@@ -18,7 +18,7 @@ use std::time::Duration;
 use super::explain::{self, Explained};
 use super::layers::{self, Layers, strongest};
 use super::{Origin, RunConfig, Sourced, document};
-use crate::support::yaml::{Context, List, Map, Node, Text};
+use crate::support::yaml::{Context, List, Map, Node, Text, Value};
 
 pub(super) use tracking::tracker;
 
@@ -36,6 +36,18 @@ pub(super) struct Given<'a> {
     pub(super) source_directory: &'a Path,
     /// What else may set a value.
     pub(super) layers: Layers<'a>,
+}
+
+/// Finds `retry:`, and takes it out: whatever stands there, one error says that it is not built.
+pub(super) fn take_unbuilt(root: &mut Node, context: &Context) {
+    let Value::Map(entries) = &mut root.value else { return };
+    entries.retain(|(key, value)| {
+        let is_it = key.text() == Some("retry") && !value.is_null();
+        if is_it {
+            context.find(&value.place, "`retry` is not built yet", "no target honours it today", Some("remove `retry`".to_owned()));
+        }
+        !is_it
+    });
 }
 
 /// Checks a document: the run config unless something is wrong, and every value with where it came from.
@@ -64,9 +76,6 @@ pub(super) fn check(given: &Given<'_>, context: &Context) -> (Option<RunConfig>,
     let experiment_name = experiment(document.experiment_name.as_ref(), *layers);
     let grace = grace(document, *layers);
     let max_snapshot_size = max_snapshot_size(*layers);
-    if let Some(retry) = given.root.get("retry").filter(|node| !node.is_null()) {
-        context.find(&retry.place, "`retry` is not built yet", "no target honours it today", Some("remove `retry`".to_owned()));
-    }
     let explained = explain::explain(&explain::Values {
         document,
         source_directory: given.source_directory,

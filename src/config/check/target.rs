@@ -113,7 +113,11 @@ fn named<'a>(name: &str, origin: Origin, place: Option<&Place>, layers: Layers<'
         let spec = TargetSpec { name: name.to_owned(), config: TargetConfig::of(kind), max_jobs: None };
         return Some(Chosen { spec: Sourced { value: spec, origin }, resources: None, settings: None, place: None, max_jobs: None });
     }
-    let mut names: Vec<&str> = layers.settings.iter().flat_map(Settings::target_names).collect();
+    // One that could only be refused is no help.
+    let usable = |settings: &'a Settings| {
+        settings.target_names().filter(|name| settings.target(name).is_some_and(|target| matches!(target.kind, Kind::Local | Kind::Docker)))
+    };
+    let mut names: Vec<&str> = layers.settings.iter().flat_map(usable).collect();
     names.extend(["local", "docker"]);
     names.dedup();
     let fix = crate::support::suggest::nearest(name, names.iter().copied()).map_or_else(

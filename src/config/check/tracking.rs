@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::config::explain::without_credentials;
 use crate::config::layers::{self, Layers, strongest};
 use crate::config::{Origin, Sourced};
 use crate::support::memory::Memory;
+use crate::support::secret::without_credentials;
 use crate::support::yaml::{Context, Parsed, Place};
 use crate::tracking::{Attach, Chosen, RelayMode, Relaying, Section, Spec, Uri};
 
@@ -74,7 +74,10 @@ pub(in crate::config) fn tracker(section: Option<&Section>, layers: Layers<'_>, 
         return Some(Sourced { value: None, origin: Origin::Flag("--no-tracking".to_owned()) });
     }
     // What is shown of a variable or a flag must not hold a password.
-    let elsewhere = |name: &str, text: &str| (text.to_owned(), Place::whole(name, &without_credentials(text)));
+    let elsewhere = |name: &str, text: &str| {
+        let shown = if text.contains("://") { without_credentials(text) } else { text.rsplit('@').next().unwrap_or(text).to_owned() };
+        (text.to_owned(), Place::whole(name, &shown))
+    };
     let flag = layers
         .flags
         .tracking_uri
@@ -99,6 +102,14 @@ pub(in crate::config) fn tracker(section: Option<&Section>, layers: Layers<'_>, 
         Ok(uri) => return Some(Sourced { value: Some(uri), origin }),
         Err(error) => error.reason,
     };
-    context.find(&place, "this is not a tracker that jobs can use", reason, None);
+    context.find(&place, "this is not a tracker that jobs can use", reason, without_scheme(&text));
     None
+}
+
+/// Suggests the address that a host without a scheme means: `localhost:5000`.
+fn without_scheme(text: &str) -> Option<String> {
+    let is_host = !text.contains("://") && (text.contains([':', '.']) || text == "localhost");
+    let meant = format!("http://{text}");
+    let url = url::Url::parse(&meant).ok().filter(|url| is_host && url.has_host())?;
+    Some(format!("did you mean `{}`?", without_credentials(&meant).trim_end_matches('/'))).filter(|_| url.path().len() <= 1)
 }

@@ -49,11 +49,11 @@ impl Node {
         }
     }
 
-    /// Puts a value at a path of keys, making mappings on the way; a list takes the number of an entry, from 0, or of the one to come.
+    /// Puts a value at a path of keys, each with the place where it is written, making mappings on the way; a list takes the number of an entry, from 0, or of the one to come.
     ///
     /// Fails with the key that has no place.
-    pub fn set(&mut self, path: &[&str], node: Node) -> Result<(), String> {
-        let Some((first, rest)) = path.split_first() else {
+    pub fn set(&mut self, path: &[(&str, Place)], node: Node) -> Result<(), String> {
+        let Some(((first, place), rest)) = path.split_first() else {
             *self = node;
             return Ok(());
         };
@@ -69,8 +69,9 @@ impl Node {
         }
         let Value::Map(entries) = &mut self.value else { return Err((*first).to_owned()) };
         let index = entries.iter().position(|(name, _)| name.text() == Some(first)).unwrap_or_else(|| {
-            let empty = |text: &str| Node { value: Value::Scalar { text: text.to_owned(), plain: true }, place: node.place.clone() };
-            entries.push((empty(first), empty("")));
+            let scalar =
+                |text: &str, place: &Place| Node { value: Value::Scalar { text: text.to_owned(), plain: true }, place: place.clone() };
+            entries.push((scalar(first, place), scalar("", &node.place)));
             entries.len() - 1
         });
         entries[index].1.set(rest, node)

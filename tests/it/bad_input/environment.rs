@@ -144,11 +144,11 @@ fn a_package_of_the_project_that_is_missing_is_named() {
 
 #[test]
 fn a_python_that_is_not_there_is_named() {
-    let sandbox = with_config("script: train.py\nenvironment: {python: 3.99}\n");
+    let sandbox = with_config("script: train.py\nenvironment: {python: 3.49}\n");
     let said = ends(&sandbox, &["--no-tracking"], 245);
-    assert_snapshot!(without_uvs_words(&said, "No interpreter found for Python 3.99"), @r"
-    error: could not find Python `3.99` on this machine
-      caused by: `[UV] python find --no-python-downloads --no-project --system 3.99` exited with status 2:
+    assert_snapshot!(without_uvs_words(&said, "No interpreter found for Python 3.49"), @r"
+    error: could not find Python `3.49` on this machine
+      caused by: `[UV] python find --no-python-downloads --no-project --system 3.49` exited with status 2:
     [why]
     hint: install it, or name another in `environment.python` (`uv python list` shows what is there)
     ");
@@ -164,4 +164,57 @@ fn a_conda_file_that_a_venv_cannot_hold_is_refused() {
     ");
     sandbox.file("conda.yaml", "name: nothing else\n");
     assert_snapshot!(refused(&sandbox, &["--no-tracking"]), @r"error: could not read the conda file `[SANDBOX]/project/conda.yaml`: it has no list `dependencies`");
+}
+
+#[test]
+fn what_no_python_and_no_package_is_is_found_without_running_anything() {
+    let sandbox = with_config("script: train.py\nsecrets: [NOT_SET]\nenvironment: {python: 3.9, requirements_file: requirements.txt}\n");
+    sandbox.file(
+        "requirements.txt",
+        "# fine\nnumpy==2.0 \\\n  --hash=sha256:00\nscikit-learn[extra]>=1 ; python_version > '3' # so is this\n--pre\n-r more.txt\n./folder\ntorch=2\n",
+    );
+    sandbox.file("more.txt", "two words\n-r gone.txt\n");
+    let said = sandbox.plain(&sandbox.sendoff(&["check"]).expect(244).stderr);
+    assert_snapshot!(said, @r#"
+    error: `two words` is not a package
+     --> more.txt:1:1
+      |
+    1 | two words
+      | ^^^^^^^^^ Expected one of `@`, `(`, `<`, `=`, `>`, `~`, `!`, `;`, found `w`
+
+    error: `gone.txt` is missing
+     --> more.txt:2:1
+      |
+    2 | -r gone.txt
+      | ^^^^^^^^^^^ `[SANDBOX]/project/gone.txt` does not exist
+
+    error: `torch=2` is not a package
+     --> requirements.txt:8:1
+      |
+    8 | torch=2
+      | ^^^^^^^ no such comparison operator "=", must be one of ~= == != <= >= < > ===
+      |
+      = help: versions are compared with `==`, `>=`, `<`, `~=`: `name==1.2`
+
+    error: the secret `NOT_SET` is not set
+     --> run.yaml:2:11
+      |
+    2 | secrets: [NOT_SET]
+      |           ^^^^^^^ no variable of this name in your environment
+      |
+      = help: set it where you submit: `export NOT_SET=...`
+
+    error: `environment.python` names no Python that a job can use
+     --> run.yaml:3:23
+      |
+    3 | environment: {python: 3.9, requirements_file: requirements.txt}
+      |                       ^^^ MLflow, and so sendoff, needs Python 3.10 or newer
+      |
+      = help: write `python: 3.11`, say
+
+    error: found 5 problems in `more.txt`, `requirements.txt` and `run.yaml`
+    "#);
+    // What is only looked at may want for its secrets.
+    sandbox.file("run.yaml", "script: train.py\nsecrets: [NOT_SET]\n");
+    sandbox.sendoff(&["config", "show"]).expect(0);
 }

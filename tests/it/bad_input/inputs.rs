@@ -81,7 +81,22 @@ fn inputs_and_references_that_lead_nowhere_are_named() {
 #[test]
 fn secrets_that_are_not_set_are_all_named() {
     assert_snapshot!(fixture("secret-not-set"), @r"
-    error: the secrets `HF_TOKEN` and `WANDB_KEY` are not set
-    hint: set them where you submit: `export HF_TOKEN=...`
+    error: the secret `HF_TOKEN` is not set
+     --> secret-not-set.yaml:2:11
+      |
+    2 | secrets: [HF_TOKEN, WANDB_KEY]
+      |           ^^^^^^^^ no variable of this name in your environment
+      |
+      = help: set it where you submit: `export HF_TOKEN=...`
+
+    error: the secret `WANDB_KEY` is not set
+     --> secret-not-set.yaml:2:21
+      |
+    2 | secrets: [HF_TOKEN, WANDB_KEY]
+      |                     ^^^^^^^^^ no variable of this name in your environment
+      |
+      = help: set it where you submit: `export WANDB_KEY=...`
+
+    error: found 2 problems in `secret-not-set.yaml`
     ");
 }

@@ -2,7 +2,7 @@
 
 use insta::assert_snapshot;
 
-use super::fixture;
+use super::{fixture, refused, with_config};
 
 #[test]
 fn what_no_target_or_not_this_target_can_do_is_refused() {
@@ -102,4 +102,34 @@ fn what_no_target_or_not_this_target_can_do_is_refused() {
 
     error: found 1 problem in `azure-job.yaml`
     ");
+}
+
+#[test]
+fn all_that_a_target_cannot_honour_is_named_at_once() {
+    let said = refused(&with_config("script: train.py\nresources: {cpus: 4000, gpus: 4000}\n"), &["--no-tracking"]);
+    assert!(said.contains("cannot honour `resources.cpus`: it has ") && said.contains("; `resources.gpus`: it has "), "{said}");
+    assert!(said.contains("hint: remove `resources.cpus` and `resources.gpus`, or choose another target"), "{said}");
+}
+
+#[test]
+fn what_is_not_built_gives_one_error_whatever_stands_there() {
+    assert_snapshot!(refused(&with_config("script: train.py\nretry: 3\n"), &[]), @r"
+    error: `retry` is not built yet
+     --> run.yaml:2:8
+      |
+    2 | retry: 3
+      |        ^ no target honours it today
+      |
+      = help: remove `retry`
+
+    error: found 1 problem in `run.yaml`
+    ");
+}
+
+#[test]
+fn only_targets_that_can_be_used_are_offered() {
+    let sandbox = with_config("script: train.py\n");
+    sandbox.file("sendoff.yaml", "compute_targets:\n  box: {type: local}\n  cluster: {type: slurm, host: h}\n");
+    let said = refused(&sandbox, &["--target", "elsewhere"]);
+    assert!(said.contains("the targets are `box`, `local` and `docker`; others"), "{said}");
 }

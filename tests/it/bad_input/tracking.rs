@@ -35,4 +35,24 @@ fn a_tracker_that_is_down_or_is_none_stops_the_submission() {
 
     error: found 1 problem in `MLFLOW_TRACKING_URI`
     ");
+    let sandbox = with_config("script: train.py\n");
+    assert_snapshot!(refused(&sandbox, &["--tracking-uri", "localhost:5000"]), @r"
+    error: this is not a tracker that jobs can use
+     --> --tracking-uri:1:1
+      |
+    1 | localhost:5000
+      | ^^^^^^^^^^^^^^ expected `managed`, `http(s)://...`, `azureml://...`, `databricks` or `none`
+      |
+      = help: did you mean `http://localhost:5000`?
+
+    error: found 1 problem in `--tracking-uri`
+    ");
+}
+
+#[test]
+fn a_script_that_imports_mlflow_without_a_tracker_is_told_so() {
+    let sandbox = with_config("script: train.py\n");
+    sandbox.file("train.py", "import mlflow\n");
+    let plan = sandbox.sendoff(&["plan", "--no-tracking"]).expect(0);
+    assert!(plan.stderr.contains("note: `train.py:1` imports MLflow, which is not added to the environment"), "{}", plan.stderr);
 }

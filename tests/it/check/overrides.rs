@@ -76,3 +76,28 @@ fn set_reaches_nested_values_lists_and_whole_mappings() {
     "
     );
 }
+
+#[test]
+fn an_unknown_key_is_marked_where_it_is_written() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: x\nresources: {cpus: 1}\n");
+    assert_snapshot!(refused(&sandbox, &["--set", "resources.cpu=4", "--set", "comand=y"]), @r"
+    error: unknown key `comand`
+     --> --set:1:1
+      |
+    1 | comand=y
+      | ^^^^^^ no key of this name
+      |
+      = help: did you mean `command`?
+
+    error: unknown key `resources.cpu`
+     --> --set:1:11
+      |
+    1 | resources.cpu=4
+      |           ^^^ no key of this name
+      |
+      = help: did you mean `cpus`?
+
+    error: found 2 problems in `--set`
+    ");
+}

@@ -71,6 +71,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
         file: None,
         cwd: world.cwd.clone(),
         flags,
+        purpose: config::Purpose::Look,
         environment: world.variables.clone(),
         user_settings: world.dirs.config.clone(),
         stored: None,
