@@ -15,20 +15,21 @@ pub(super) fn connect(endpoint: &Endpoint, error: Client) -> Error {
         return connection(endpoint, io);
     }
     match error {
-        Client::RequestTimeoutError => {
-            Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said("it does not answer in time".to_owned()) }
-        }
-        Client::SocketNotFoundError(_) => {
-            Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said("there is no such socket".to_owned()) }
-        }
-        error => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(innermost(&error)) },
+        Client::RequestTimeoutError => unreachable(endpoint, "it does not answer in time".to_owned()),
+        Client::SocketNotFoundError(_) => unreachable(endpoint, "there is no such socket".to_owned()),
+        error => unreachable(endpoint, innermost(&error)),
     }
+}
+
+/// There is no way to the engine, for a reason of which only the words are known.
+pub(super) fn unreachable(endpoint: &Endpoint, words: String) -> Error {
+    Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(words) }
 }
 
 pub(super) fn connection(endpoint: &Endpoint, error: &io::Error) -> Error {
     match error.kind() {
         io::ErrorKind::PermissionDenied => Error::Denied { endpoint: Box::new(endpoint.clone()) },
-        _ => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(error.to_string()) },
+        _ => unreachable(endpoint, error.to_string()),
     }
 }
 
@@ -43,7 +44,7 @@ pub(super) fn act(endpoint: &Endpoint, act: String, error: Client) -> Error {
         error => match &error {
             Client::HyperLegacyError { err } if err.is_connect() => match io_error(&error) {
                 Some(io) => connection(endpoint, io),
-                None => Error::Unreachable { endpoint: Box::new(endpoint.clone()), source: Said(innermost(&error)) },
+                None => unreachable(endpoint, innermost(&error)),
             },
             _ => Error::Lost { act, source: Said(innermost(&error)) },
         },
@@ -73,6 +74,8 @@ fn is_disk_full(message: &str) -> bool {
 
 /// Reads `No such container: x`, `network x not found`, `get x: no such volume` and their like.
 fn missing(message: &str) -> Option<(Object, String)> {
+    // Podman puts its own reason behind the name.
+    let message = message.trim_end_matches(": image not known").trim_end_matches(": network not found");
     let lower = message.to_ascii_lowercase();
     let after = |mark: &str| lower.find(mark).map(|at| message[at + mark.len()..].trim().to_owned());
     if let Some(name) = after("no such container:") {
@@ -85,20 +88,22 @@ fn missing(message: &str) -> Option<(Object, String)> {
     if let Some(name) = after("no such image:") {
         return Some((Object::Image, name));
     }
-    if lower.contains("no such image") || lower.contains("image not known") {
-        return Some((Object::Image, message.split(':').next().unwrap_or_default().trim().to_owned()));
+    if let Some(name) = after("no such volume:").or_else(|| after("no volume with name")) {
+        return Some((Object::Volume, quoted(&name).unwrap_or(name)));
     }
-    if lower.contains("no such volume") {
+    if lower.ends_with(": no such volume") {
         let name = message.split(": no such volume").next().unwrap_or(message);
         return Some((Object::Volume, name.trim_start_matches("get ").trim().to_owned()));
+    }
+    if let Some(name) = after("unable to find network with name or id") {
+        return Some((Object::Network, name));
     }
     if let Some(rest) = lower.find("network ").map(|at| &message[at + "network ".len()..])
         && let Some(name) = rest.strip_suffix(" not found")
     {
         return Some((Object::Network, name.to_owned()));
     }
-    if lower.contains("could not find the file") {
-        let name = after("could not find the file").unwrap_or_default();
+    if let Some(name) = after("could not find the file") {
         let name = name.rsplit_once(" in container").map_or(name.as_str(), |(name, _)| name);
         return Some((Object::File, name.to_owned()));
     }
@@ -194,4 +199,56 @@ fn io_error(error: &Client) -> Option<&io::Error> {
 /// Returns the words of the innermost cause: those around it repeat it.
 fn innermost(error: &Client) -> String {
     chain(error.source().unwrap_or(error)).last().map_or_else(|| error.to_string(), ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_read_from_the_words_of_docker_and_podman() {
+        use Object::{Container, File, Image, Network, Volume};
+        for (said, expected) in [
+            ("No such container: job-1", Some((Container, "job-1"))),
+            (r#"no container with name or ID "job-1" found: no such container"#, Some((Container, "job-1"))),
+            ("No such image: team/base:1", Some((Image, "team/base:1"))),
+            ("No such image: docker.io/team/base:1: image not known", Some((Image, "docker.io/team/base:1"))),
+            ("network job-1 not found", Some((Network, "job-1"))),
+            ("unable to find network with name or ID job-1: network not found", Some((Network, "job-1"))),
+            ("get data: no such volume", Some((Volume, "data"))),
+            ("Could not find the file /srv/x y in container job-1", Some((File, "/srv/x y"))),
+            ("page not found", None),
+        ] {
+            let expected = expected.map(|(object, name)| (object, name.to_owned()));
+            assert_eq!(missing(said), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn why_an_image_does_not_come_is_read_from_the_words() {
+        for (said, expected) in [
+            ("pull access denied for team/base, repository does not exist or may require 'docker login': denied", PullFailure::Unknown),
+            ("manifest for 127.0.0.1:5000/team/base:2 not found: manifest unknown: manifest unknown", PullFailure::Unknown),
+            (r#"Head "https://ghcr.io/v2/team/base/manifests/1": unauthorized"#, PullFailure::Denied),
+            ("Head \"http://h/v2/x/manifests/1\": no basic auth credentials", PullFailure::Denied),
+            ("denied: requested access to the resource is denied", PullFailure::Denied),
+            ("toomanyrequests: You have reached your pull rate limit.", PullFailure::Limited),
+            ("no matching manifest for linux/s390x in the manifest list entries", PullFailure::Platform),
+            ("Get \"https://r/v2/\": dial tcp: lookup r: no such host", PullFailure::Unreachable),
+            ("Get \"https://r/v2/\": x509: certificate signed by unknown authority", PullFailure::Unreachable),
+            ("filesystem layer verification failed for digest sha256:0", PullFailure::Other),
+        ] {
+            assert_eq!(pull_failure(said), expected, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_whatever_the_status() {
+        for status in [404, 409, 500] {
+            let error = refused("copy".to_owned(), status, "write /data/x: no space left on device");
+            assert!(matches!(error, Error::DiskFull { .. }), "{error:?}");
+        }
+        assert!(refused("start".to_owned(), 500, "something broke").is_transient());
+        assert!(!refused("start".to_owned(), 400, "something is wrong").is_transient());
+    }
 }

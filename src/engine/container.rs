@@ -14,7 +14,7 @@ use futures_util::StreamExt;
 use jiff::Timestamp;
 
 use super::error::Object;
-use super::{ACT, Engine, Error, ImageId, known, name};
+use super::{ACT, Engine, Error, ImageId, known, legible, name};
 
 /// The engine's own name of a container, which is never given twice.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -94,7 +94,7 @@ pub struct Container {
 /// How a container is in a network. Addresses are there only while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Attached {
-    /// The id of the network.
+    /// The id of the network; its name, if the engine is Podman.
     pub network: String,
     /// The container's address.
     pub ip: Option<String>,
@@ -144,15 +144,16 @@ impl Engine {
     /// Returns what is known of a container; nothing when there is none of that id or name.
     pub async fn inspect(&self, container: &str) -> Result<Option<Container>, Error> {
         let container = name::plain(Object::Container, container)?;
-        let answer = self.docker.inspect_container(container, None::<InspectContainerOptions>);
-        let answer = self.act(|| format!("inspect the container `{container}`"), answer).await;
+        let act = || format!("inspect the container `{container}`");
+        let answer = legible(|| self.act(act, self.docker.inspect_container(container, None::<InspectContainerOptions>))).await;
         Ok(known(answer)?.map(read))
     }
 
     /// Lists containers that have all the labels, ended ones too. An empty value asks only for the label's presence.
     pub async fn list(&self, labels: &[(&str, &str)]) -> Result<Vec<Listed>, Error> {
         let options = ListContainersOptionsBuilder::default().all(true).filters(&label_filter(labels)).build();
-        let found = self.act(|| "list containers".to_owned(), self.docker.list_containers(Some(options))).await?;
+        let act = || "list containers".to_owned();
+        let found = legible(|| self.act(act, self.docker.list_containers(Some(options.clone())))).await?;
         Ok(found.into_iter().map(read_listed).collect())
     }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::context;
 use super::error::Error;
+use super::tunnel::Remote;
 
 /// Where an engine listens, and who said so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub enum Address {
         /// Certificates, when the connection is secured.
         tls: Option<Tls>,
     },
-    /// A host behind ssh: `user@host[:port]`.
-    Ssh(String),
+    /// A host behind ssh.
+    Ssh(Remote),
 }
 
 /// The files of a secured connection.
@@ -82,7 +83,7 @@ impl fmt::Display for Address {
         match self {
             Self::Local(path) => write!(f, "{}", path.display()),
             Self::Tcp { authority, .. } => write!(f, "tcp://{authority}"),
-            Self::Ssh(destination) => write!(f, "ssh://{destination}"),
+            Self::Ssh(remote) => write!(f, "{remote}"),
         }
     }
 }
@@ -139,7 +140,7 @@ impl Endpoint {
             "npipe" => Address::Local(PathBuf::from(text)),
             "tcp" | "http" => Address::Tcp { authority: with_port(rest, if tls.is_some() { 2376 } else { 2375 }), tls },
             "https" => Address::Tcp { authority: with_port(rest, 2376), tls: Some(tls.unwrap_or_else(certificates)) },
-            "ssh" => Address::Ssh(rest.to_owned()),
+            "ssh" => Address::Ssh(Remote::parse(rest).ok_or_else(|| unknown(&source))?),
             _ => return Err(unknown(&source)),
         };
         Ok(Self { address, source })
@@ -269,7 +270,7 @@ mod tests {
         ] {
             assert_eq!(chosen(Some(text), &[], Path::new("/")).expect(text).address.to_string(), expected, "{text}");
         }
-        for text in ["", "h:2375", "ftp://h", "unix://", "tcp://"] {
+        for text in ["", "h:2375", "ftp://h", "unix://", "tcp://", "ssh://-oProxyCommand=x", "ssh://me@-h", "ssh://h:port"] {
             assert!(matches!(chosen(Some(text), &[], Path::new("/")), Err(Error::Address { .. })), "{text}");
         }
     }

@@ -100,14 +100,6 @@ pub enum Error {
         /// Who gave it.
         from: Source,
     },
-    /// An engine behind ssh.
-    #[error("the container engine at `ssh://{destination}` is behind ssh, which cannot be used directly ({from})")]
-    Ssh {
-        /// User and host.
-        destination: String,
-        /// Who gave it.
-        from: Source,
-    },
     /// There is no context of that name.
     #[error("there is no Docker context `{name}` ({from})")]
     Context {
@@ -249,7 +241,6 @@ impl Error {
             Self::Pull { why, .. } | Self::Push { why, .. } => matches!(why, PullFailure::Unreachable | PullFailure::Limited),
             Self::NoEngine { .. }
             | Self::Address { .. }
-            | Self::Ssh { .. }
             | Self::Context { .. }
             | Self::Configuration { .. }
             | Self::File(_)
@@ -268,11 +259,10 @@ impl Hints for Error {
         let hint = match self {
             Self::NoEngine { .. } => "install Docker or Podman and start it, or name an engine elsewhere with `DOCKER_HOST`",
             Self::Address { .. } => "write `unix:///path/of/the.sock`, `tcp://host:port` or `ssh://user@host`",
-            Self::Ssh { destination, .. } => return vec![forward(destination)],
             Self::Context { name, known, .. } => return vec![contexts(name, known)],
             Self::Configuration { .. } => "repair the file, or set `DOCKER_HOST`, which goes before it",
             Self::File(error) => return error.hints(),
-            Self::Unreachable { endpoint, .. } => return vec![reach(endpoint).to_owned()],
+            Self::Unreachable { endpoint, .. } => return vec![reach(endpoint)],
             Self::Denied { .. } => {
                 "join the group that owns the socket (`sudo usermod -aG docker \"$USER\"`, then log in again), or use Docker or Podman without root"
             }
@@ -331,8 +321,8 @@ fn registry(image: &str) -> String {
     }
 }
 
-fn reach(endpoint: &Endpoint) -> &'static str {
-    match (&endpoint.address, &endpoint.source) {
+fn reach(endpoint: &Endpoint) -> String {
+    let hint = match (&endpoint.address, &endpoint.source) {
         (Address::Local(_), Source::Usual) => {
             "start the engine: `sudo systemctl start docker`, or Docker Desktop, or `podman system service`"
         }
@@ -341,14 +331,9 @@ fn reach(endpoint: &Endpoint) -> &'static str {
             "check the address, and whether that engine wants a secured connection (`DOCKER_TLS_VERIFY=1` and `DOCKER_CERT_PATH`)"
         }
         (Address::Tcp { .. }, _) => "check the address and the certificates in `DOCKER_CERT_PATH`",
-        (Address::Ssh(_), _) => "try `ssh` to that host by hand",
-    }
-}
-
-fn forward(destination: &str) -> String {
-    format!(
-        "forward the engine's socket and use that: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock {destination}`, then `DOCKER_HOST=unix:///tmp/engine.sock`"
-    )
+        (Address::Ssh(remote), _) => return format!("see that `{} docker version` works, and asks for nothing", remote.command()),
+    };
+    hint.to_owned()
 }
 
 fn contexts(name: &str, known: &[String]) -> String {

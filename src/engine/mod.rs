@@ -30,9 +30,11 @@ mod network;
 mod request;
 mod shared;
 mod spec;
+mod tunnel;
 mod volume;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -49,13 +51,15 @@ pub use logs::Follow;
 pub use memory::MemoryUse;
 pub use network::Network;
 pub use spec::{ContainerSpec, GpuRequest, Mount, Port, Protocol};
+pub use tunnel::Remote;
 pub use volume::Volume;
 
 use crate::support::http;
 use request::adapted;
+use tunnel::Tunnel;
 
-/// How long an engine may take to say that it is there.
-const CONNECT: Duration = Duration::from_secs(10);
+/// How long an engine may take to say that it is there: a busy one takes its time.
+const CONNECT: Duration = Duration::from_secs(30);
 /// How long it may take for an act: a busy one starts a container in seconds, not in minutes.
 const ACT: Duration = Duration::from_mins(2);
 /// How long it may take to take or give files, whose size is not ours to judge.
@@ -66,28 +70,46 @@ const TRANSFER: Duration = Duration::from_hours(6);
 pub struct Engine {
     docker: Docker,
     endpoint: Endpoint,
+    /// What leads to an engine behind ssh, as long as the engine is used.
+    tunnel: Option<Arc<Tunnel>>,
 }
 
 impl Engine {
     /// Reaches the engine at an endpoint, and fails when nothing there answers.
     pub async fn connect(endpoint: &Endpoint) -> Result<Self, Error> {
         http::install_tls();
+        let mut tunnel = None;
         let docker = match &endpoint.address {
             Address::Local(path) => Docker::connect_with_local(&path.to_string_lossy(), CONNECT.as_secs(), API_DEFAULT_VERSION),
             Address::Tcp { authority, tls: None } => Docker::connect_with_http(authority, CONNECT.as_secs(), API_DEFAULT_VERSION),
             Address::Tcp { authority, tls: Some(tls) } => {
                 Docker::connect_with_ssl(authority, &tls.key, &tls.certificate, &tls.authority, CONNECT.as_secs(), API_DEFAULT_VERSION)
             }
-            Address::Ssh(destination) => return Err(Error::Ssh { destination: destination.clone(), from: endpoint.source.clone() }),
+            Address::Ssh(remote) => {
+                let opened = Tunnel::open(remote).await.map_err(|source| classify::unreachable(endpoint, source))?;
+                let socket = tunnel.insert(Arc::new(opened)).socket();
+                Docker::connect_with_local(&socket.to_string_lossy(), CONNECT.as_secs(), API_DEFAULT_VERSION)
+            }
         };
         let docker = docker.map_err(|error| classify::connect(endpoint, error))?.with_request_modifier(adapted);
-        let docker = docker.negotiate_version().await.map_err(|error| classify::connect(endpoint, error))?;
-        Ok(Self { docker: docker.with_timeout(ACT), endpoint: endpoint.clone() })
+        let docker = match docker.negotiate_version().await {
+            Ok(docker) => docker,
+            Err(error) => match tunnel.as_deref().and_then(Tunnel::words) {
+                Some(words) => return Err(classify::unreachable(endpoint, words)),
+                None => return Err(classify::connect(endpoint, error)),
+            },
+        };
+        Ok(Self { docker: docker.with_timeout(ACT), endpoint: endpoint.clone(), tunnel })
     }
 
     /// Returns where the engine is, and who said so.
     pub fn endpoint(&self) -> &Endpoint {
         &self.endpoint
+    }
+
+    /// Returns where it is reached from here: an engine behind ssh by the socket that leads to it.
+    fn nearby(&self) -> Address {
+        self.tunnel.as_deref().map_or_else(|| self.endpoint.address.clone(), |tunnel| Address::Local(tunnel.socket()))
     }
 
     /// Returns the client, with a deadline for one act.
@@ -108,6 +130,20 @@ impl Engine {
     fn failed(&self, act: String, error: bollard::errors::Error) -> Error {
         classify::act(&self.endpoint, act, error)
     }
+}
+
+/// How often, and after which pause, an answer that cannot be read is asked for again.
+const AGAIN: (u32, Duration) = (10, Duration::from_millis(200));
+
+/// Asks again when an answer cannot be read: for a moment, Podman has states of a container that Docker does not know.
+async fn legible<T, F: Future<Output = Result<T, Error>>>(ask: impl Fn() -> F) -> Result<T, Error> {
+    for _ in 0..AGAIN.0 {
+        match ask().await {
+            Err(Error::Unreadable { .. }) => tokio::time::sleep(AGAIN.1).await,
+            answer => return answer,
+        }
+    }
+    ask().await
 }
 
 /// Turns "there is no such thing" into an answer.

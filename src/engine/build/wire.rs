@@ -24,7 +24,7 @@ where
 {
     let endpoint = engine.endpoint();
     let refused = |error: std::io::Error| classify::connection(endpoint, &error);
-    match &endpoint.address {
+    match &engine.nearby() {
         Address::Local(path) => over(local(path).await.map_err(refused)?).await,
         Address::Tcp { authority, tls: None } => over(TcpStream::connect(authority).await.map_err(refused)?).await,
         Address::Tcp { authority, tls: Some(tls) } => {
@@ -34,7 +34,8 @@ where
             let stream = TcpStream::connect(authority).await.map_err(refused)?;
             over(connector.connect(name, stream).await.map_err(refused)?).await
         }
-        Address::Ssh(destination) => Err(Error::Ssh { destination: destination.clone(), from: endpoint.source.clone() }),
+        // An engine behind ssh is reached by the socket that leads to it.
+        Address::Ssh(_) => Err(refused(io::ErrorKind::NotConnected.into())),
     }
 }
 

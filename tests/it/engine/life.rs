@@ -105,7 +105,7 @@ fn limits_user_and_variables_are_those_of_the_description() {
             cat /sys/fs/cgroup/pids/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids.max
             df -k --output=size /dev/shm | tail -n 1 | tr -d ' '
             id -u; id -g; pwd; printf '%s|' "$ODD"; grep NoNewPrivs /proc/self/status | tr -d '\t'
-            cat /proc/1/comm; df --output=target | grep memory; grep -c odd.host /etc/hosts"#;
+            grep -c -- -init /proc/1/comm; df --output=target | grep memory; grep -c odd.host /etc/hosts"#;
         let spec = ContainerSpec {
             memory: Some(64 << 20),
             pids: Some(77),
@@ -122,7 +122,7 @@ fn limits_user_and_variables_are_those_of_the_description() {
         };
         let ended = world.run(&spec).await;
         assert_eq!((ended.exit_code, ended.oom_killed), (Some(0), false));
-        let expected = "67108864\n77\n8192\n1234\n5678\n/srv/made\na b\n\"$c'=|NoNewPrivs:1\ndocker-init\n/memory\n1\n";
+        let expected = "67108864\n77\n8192\n1234\n5678\n/srv/made\na b\n\"$c'=|NoNewPrivs:1\n1\n/memory\n1\n";
         assert_eq!(world.log(0).await, expected);
     });
 }

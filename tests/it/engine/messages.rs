@@ -69,10 +69,15 @@ fn certificates_that_are_missing() {
 }
 
 #[test]
-fn an_engine_behind_ssh() {
-    insta::assert_snapshot!(reached(Some("ssh://me@gpu-box"), &[], Path::new("/")), @r"
-    error: the container engine at `ssh://me@gpu-box` is behind ssh, which cannot be used directly (from the target's `host`)
-    hint: forward the engine's socket and use that: `ssh -nNT -L /tmp/engine.sock:/var/run/docker.sock me@gpu-box`, then `DOCKER_HOST=unix:///tmp/engine.sock`
+fn an_engine_behind_a_host_that_is_not_known() {
+    // A name that no resolver has: `ssh` gives up at once.
+    let shown = reached(Some("ssh://me@gpu-box.invalid:2222"), &[], Path::new("/"));
+    let (before, after) = shown.split_once("Could not resolve").expect("ssh says so");
+    let hint = after.lines().last().expect("a hint");
+    insta::assert_snapshot!(format!("{before}...\n{hint}"), @r"
+    error: could not reach the container engine at `ssh://me@gpu-box.invalid:2222` (from the target's `host`)
+      caused by: ssh: ...
+    hint: see that `ssh -p 2222 me@gpu-box.invalid docker version` works, and asks for nothing
     ");
 }
 
