@@ -17,7 +17,7 @@ pub(super) fn connect(endpoint: &Endpoint, error: Client) -> Error {
     match error {
         Client::RequestTimeoutError => unreachable(endpoint, "it does not answer in time".to_owned()),
         Client::SocketNotFoundError(_) => unreachable(endpoint, "there is no such socket".to_owned()),
-        error => unreachable(endpoint, innermost(&error)),
+        error => unreachable(endpoint, words(&error)),
     }
 }
 
@@ -87,6 +87,9 @@ fn missing(message: &str) -> Option<(Object, String)> {
     }
     if let Some(name) = after("no such image:") {
         return Some((Object::Image, name));
+    }
+    if let Some(name) = after("failed to find image ") {
+        return Some((Object::Image, name.split(": ").next().unwrap_or_default().to_owned()));
     }
     if let Some(name) = after("no such volume:").or_else(|| after("no volume with name")) {
         return Some((Object::Volume, quoted(&name).unwrap_or(name)));
@@ -213,6 +216,8 @@ mod tests {
             (r#"no container with name or ID "job-1" found: no such container"#, Some((Container, "job-1"))),
             ("No such image: team/base:1", Some((Image, "team/base:1"))),
             ("No such image: docker.io/team/base:1: image not known", Some((Image, "docker.io/team/base:1"))),
+            ("failed to find image base:1: docker.io/library/base:1: image not known", Some((Image, "base:1"))),
+            ("failed to find image base:1: docker.io/library/base:1: No such image", Some((Image, "base:1"))),
             ("network job-1 not found", Some((Network, "job-1"))),
             ("unable to find network with name or ID job-1: network not found", Some((Network, "job-1"))),
             ("get data: no such volume", Some((Volume, "data"))),

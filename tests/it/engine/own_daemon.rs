@@ -22,7 +22,8 @@ struct OwnEngine {
 }
 
 impl OwnEngine {
-    /// Starts an engine after `setup`, shell commands in a mount namespace of its own, where `$DIR` is its folder.
+    /// Starts an engine after `setup`, shell commands in a mount namespace of its own, where `$DIR` is its folder. What they leave as
+    /// positional parameters, `dockerd` gets.
     async fn start(setup: &str) -> (Self, Engine) {
         let folder = tempfile::tempdir().expect("a folder");
         let daemon = launch(folder.path(), setup);
@@ -89,7 +90,7 @@ fn launch(folder: &Path, setup: &str) -> Child {
     let script = format!(
         r#"mount --make-rprivate /; {setup}
         exec dockerd -H "unix://$DIR/d.sock" --data-root "$DIR/data" --exec-root "$DIR/exec" -p "$DIR/pid" \
-            --bridge=none --iptables=false --ip-forward=false --ip-masq=false --shutdown-timeout 2 >>"$DIR/log" 2>&1"#
+            --bridge=none --iptables=false --ip-forward=false --ip-masq=false --shutdown-timeout 2 "$@" >>"$DIR/log" 2>&1"#
     );
     Command::new("unshare")
         .args(["--mount", "sh", "-ec", &script])
@@ -182,5 +183,40 @@ fn own_daemon_that_has_another_folder_of_the_same_path_does_not_see_ours() {
         assert!(engine.sees(shared.path(), "no-such-image").await.is_err(), "without an image nothing can be tried");
         assert_eq!(engine.list(&[]).await.expect("they are listed"), [], "the probe is gone");
         assert_eq!(std::fs::read_dir(shared.path()).expect("a folder").count(), 0);
+    });
+}
+
+/// Makes an authority, and certificates of it for an engine on loopback and for us, by the names that Docker gives them.
+const CERTIFICATES: &str = r#"
+    mkdir "$DIR/ours"; cd "$DIR/ours"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority -keyout ca-key.pem -out ca.pem
+    printf 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n' >names
+    for name in server client; do
+        openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/CN=$name" -keyout "$name-key.pem" -out "$name.csr"
+        openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile names -out "$name.pem"
+    done
+    mv client.pem cert.pem; mv client-key.pem key.pem; cd /
+    set -- -H "tcp://127.0.0.1:PORT" --tlsverify --tlscacert "$DIR/ours/ca.pem" --tlscert "$DIR/ours/server.pem" --tlskey "$DIR/ours/server-key.pem""#;
+
+#[test]
+#[ignore = "needs dockerd and root"]
+fn own_daemon_over_tcp_is_reached_with_certificates_and_says_so_without() {
+    run(async {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let (own, _engine) = OwnEngine::start(&CERTIFICATES.replace("PORT", &port.to_string())).await;
+        let host = ("DOCKER_HOST".to_owned(), format!("tcp://127.0.0.1:{port}"));
+        let certificates = ("DOCKER_CERT_PATH".to_owned(), own.folder.path().join("ours").display().to_string());
+        let secured = [host.clone(), certificates, ("DOCKER_TLS_VERIFY".to_owned(), "1".to_owned())].into();
+        let endpoint = Endpoint::choose(None, &secured, Path::new("/")).expect("an address");
+        let engine = Engine::connect(&endpoint).await.expect("it is reached");
+        engine.create(&spec("job", "cat")).await.expect("it is created");
+        assert!(engine.about().await.expect("it describes itself").is_local);
+        let endpoint = Endpoint::choose(None, &[host].into(), Path::new("/")).expect("an address");
+        let error = shown(&Engine::connect(&endpoint).await.expect_err("it wants a secured connection"));
+        insta::assert_snapshot!(error.replace(&port.to_string(), "[PORT]"), @r"
+        error: could not reach the container engine at `tcp://127.0.0.1:[PORT]` (from `DOCKER_HOST`)
+          caused by: Client sent an HTTP request to an HTTPS server.
+        hint: check the address, and whether that engine wants a secured connection (`DOCKER_TLS_VERIFY=1` and `DOCKER_CERT_PATH`)
+        ");
     });
 }
