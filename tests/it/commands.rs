@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, wait_until};
 use crate::terminal::at_a_terminal;
 use crate::tracker::Tracker;
 
@@ -224,4 +224,43 @@ fn a_download_of_a_running_job_says_that_there_may_be_more() {
     let run = sandbox.sendoff(&["download", "the-job"]).expect(0);
     assert_eq!(run.stderr, "warning: job `the-job` is running: this is what it has left so far\n");
     sandbox.sendoff(&["cancel", "the-job"]).expect(0);
+}
+
+#[test]
+fn a_job_that_has_ended_unheard_does_not_count_as_live_when_the_server_is_stopped() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: echo ok\n");
+    sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", "the-job"]).expect(0);
+    sandbox.nothing_runs();
+    // As if the managed server had tracked it, and something that is no server were it.
+    let data = sandbox.home().join("data");
+    let id: sendoff::job::JobId = "the-job".parse().expect("a good id");
+    let mut store = sendoff::job::store::Store::open(&data).expect("it is there");
+    let mut record = store.get(&id).expect("readable").expect("it was submitted");
+    record.tracking = Some(sendoff::job::TrackingRecord {
+        uri: "http://127.0.0.1:9".into(),
+        managed: true,
+        experiment_id: "0".into(),
+        run_id: "0".into(),
+        url: String::new(),
+        typed: false,
+        closed: false,
+    });
+    store.put(&record).expect("writable");
+    let mut stand_in = std::process::Command::new("setsid").args(["sleep", "600"]).spawn().expect("`setsid` exists");
+    let pid = i32::try_from(stand_in.id()).expect("it is small");
+    let leads = || !sendoff::support::platform::session_members(pid).is_empty();
+    wait_until(|| if leads() { Ok(()) } else { Err("it leads no session yet".to_owned()) });
+    let server = sendoff::tracking::managed::Server {
+        process: sendoff::support::process::Identity::of(pid),
+        port: 9,
+        version: "0".into(),
+        started_at: jiff::Timestamp::UNIX_EPOCH,
+    };
+    std::fs::create_dir_all(data.join("tracking")).expect("writable");
+    std::fs::write(data.join("tracking/server.json"), serde_json::to_vec(&server).expect("plain data")).expect("writable");
+    let reaper = std::thread::spawn(move || stand_in.wait());
+    let stopped = sandbox.sendoff(&["tracking", "stop"]).expect(0);
+    assert_eq!((stopped.stdout.as_str(), stopped.stderr.as_str()), ("stopped\n", ""));
+    reaper.join().expect("no panic").expect("it is a child of this process");
 }

@@ -25,6 +25,7 @@ mod relay;
 mod remote_tracker;
 mod rerun;
 mod schema;
+mod suites;
 mod supervisor;
 mod support;
 mod terminal;
