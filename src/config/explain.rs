@@ -201,6 +201,15 @@ impl Rows {
             Some((key, file)) => self.text(key, file.as_ref(), ""),
             None => self.list("environment.pip_packages", section.pip_packages.as_ref(), "none beside MLflow's"),
         }
+        if section.dockerfile.is_some() {
+            self.text("environment.dockerfile", section.dockerfile.as_ref(), "");
+            self.text("environment.build_context", section.build_context.as_ref(), "the folder of the Dockerfile");
+        } else if section.image.is_some() {
+            self.text("environment.image", section.image.as_ref(), "");
+        }
+        if section.system_packages.is_some() {
+            self.list("environment.system_packages", section.system_packages.as_ref(), "");
+        }
         self.text("environment.index_url", section.index_url.as_ref(), "the one that uv is configured for");
         self.list("environment.extra_index_urls", section.extra_index_urls.as_ref(), "none");
         self.list("environment.find_links", section.find_links.as_ref(), "none");

@@ -77,7 +77,12 @@ pub(super) fn inspect(
             );
         }
     }
-    let files = [("requirements_file", &section.requirements_file), ("conda_file", &section.conda_file), ("pyproject", &section.pyproject)];
+    let files = [
+        ("requirements_file", &section.requirements_file),
+        ("conda_file", &section.conda_file),
+        ("pyproject", &section.pyproject),
+        ("dockerfile", &section.dockerfile),
+    ];
     for (key, file) in files {
         let Some(file) = file else { continue };
         let path: PathBuf = folder.join(&file.text).components().collect();
@@ -91,6 +96,19 @@ pub(super) fn inspect(
             );
         } else if key == "requirements_file" {
             inspect_requirements(&path, cwd, 0, context);
+        }
+    }
+    if let Some(text) = &section.build_context {
+        let path: PathBuf = folder.join(&text.text).components().collect();
+        if !path.is_dir() {
+            let found = if path.exists() { "is a file" } else { "does not exist" };
+            let fix = "the path is relative to this file".to_owned();
+            context.find(
+                &text.place,
+                "the folder of `environment.build_context` is missing",
+                format!("`{}` {found}", path.display()),
+                Some(fix),
+            );
         }
     }
 }

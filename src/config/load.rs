@@ -157,6 +157,9 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     if let (Some(_), Some(section)) = (&request.stored, &mut document.environment) {
         // They were resolved then, and may be gone now.
         (section.requirements_file, section.conda_file, section.pyproject) = (None, None, None);
+        if section.dockerfile.as_ref().is_some_and(|text| !folder.join(&text.text).is_file()) {
+            (section.dockerfile, section.build_context) = (None, None);
+        }
     }
     let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
     let given = Given { file: &file, text: &text, root: &root, document: &document, source_directory: &source_directory, layers };

@@ -35,8 +35,10 @@ document! {
         system_packages: List<Text>,
         /// The image that the job runs in, on targets with containers.
         image: Text,
-        /// The Dockerfile of that image, on targets with containers.
+        /// The Dockerfile of that image, relative to this file, on targets with containers.
         dockerfile: Text,
+        /// The folder that the Dockerfile copies from, relative to this file; default: its own.
+        build_context: Text,
     }
 }
 

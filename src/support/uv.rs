@@ -158,9 +158,9 @@ pub fn ambient(mut command: Command) -> Command {
         }
     }
     // A project's `uv.toml` must not decide where packages come from: only the user's own counts.
-    match etcetera::choose_base_strategy().map(|strategy| etcetera::BaseStrategy::config_dir(&strategy).join("uv").join("uv.toml")) {
-        Ok(own) if own.is_file() => command.env("UV_CONFIG_FILE", own),
-        _ => command.env("UV_NO_CONFIG", "1"),
+    match own_configuration() {
+        Some(own) => command.env("UV_CONFIG_FILE", own),
+        None => command.env("UV_NO_CONFIG", "1"),
     };
     if let Cache { folder: Some(folder), refused: Some(_) } = Cache::find() {
         command.env("UV_CACHE_DIR", folder);
@@ -175,6 +175,12 @@ pub fn ambient(mut command: Command) -> Command {
     }
     command.env("UV_NO_PROGRESS", "1").env("NO_COLOR", "1");
     command
+}
+
+/// Returns the user's own `uv.toml`, if there is one.
+pub fn own_configuration() -> Option<PathBuf> {
+    let strategy = etcetera::choose_base_strategy().ok()?;
+    Some(etcetera::BaseStrategy::config_dir(&strategy).join("uv").join("uv.toml")).filter(|path| path.is_file())
 }
 
 fn own_program(data: &Path) -> PathBuf {

@@ -175,7 +175,13 @@ async fn a_changed_list_installs_packages_and_nothing_else() {
     assert_eq!(steps, ["installing packages", "writing the image"].map(|name| Step::ImageStep(name.to_owned())));
     assert_ne!(first.id, second.id);
     assert_eq!(world.says(&second, &beta).await, "beta one\n");
-    drop((first, second));
+
+    // An image of an environment is an image like others.
+    let mut spec = world.spec(&[&alpha, &beta]);
+    spec.base = Base::Image(first.image.as_ref().expect("it is in an image").name.clone());
+    let third = world.provision(&spec).await.expect("it is made");
+    assert_eq!((world.says(&third, &alpha).await, world.says(&third, &beta).await), ("alpha one\n".to_owned(), "beta one\n".to_owned()));
+    drop((first, second, third));
     world.clean().await;
 }
 
@@ -410,4 +416,60 @@ async fn the_platform_decides_which_base_image_serves() {
     let error = world.images_of(Some("linux/s390x")).provision(&spec, false, &world.heard).await.expect_err("it has to be pulled");
     assert!(matches!(error, Error::Engine(sendoff::engine::Error::Pull { .. })), "{error:?}");
     world.clean().await;
+}
+
+#[test]
+fn what_an_image_is_made_from_is_checked_before_anything_is_sent() {
+    let sandbox = crate::support::Sandbox::new();
+    sandbox.file("train.py", "").file("Dockerfile", "FROM python:3.11-slim\n");
+    let environments = [
+        "{image: a, dockerfile: Dockerfile}",
+        "{dockerfile: missing/Dockerfile}",
+        "{dockerfile: Dockerfile, build_context: nowhere}",
+        "{build_context: .}",
+    ];
+    let mut all = String::new();
+    for environment in environments {
+        sandbox.file("run.yaml", &format!("script: train.py\ncompute_target: {{type: docker}}\nenvironment: {environment}\n"));
+        all.push_str(&sandbox.sendoff(&["check"]).expect(244).stderr);
+    }
+    let project = sandbox.project().display().to_string();
+    insta::assert_snapshot!(all.replace(&project, "[PROJECT]"), @r"
+    error: `image` and `dockerfile` exclude each other
+     --> run.yaml:3:37
+      |
+    3 | environment: {image: a, dockerfile: Dockerfile}
+      |                                     ^^^^^^^^^^ the image comes from one place
+      |
+      = help: keep one of them, or let the Dockerfile begin with `FROM` and that image
+
+    error: found 1 problem in `run.yaml`
+    error: the file of `environment.dockerfile` is missing
+     --> run.yaml:3:27
+      |
+    3 | environment: {dockerfile: missing/Dockerfile}
+      |                           ^^^^^^^^^^^^^^^^^^ `[PROJECT]/missing/Dockerfile` does not exist
+      |
+      = help: the path is relative to this file
+
+    error: found 1 problem in `run.yaml`
+    error: the folder of `environment.build_context` is missing
+     --> run.yaml:3:54
+      |
+    3 | environment: {dockerfile: Dockerfile, build_context: nowhere}
+      |                                                      ^^^^^^^ `[PROJECT]/nowhere` does not exist
+      |
+      = help: the path is relative to this file
+
+    error: found 1 problem in `run.yaml`
+    error: `build_context` is for a Dockerfile
+     --> run.yaml:3:30
+      |
+    3 | environment: {build_context: .}
+      |                              ^ there is no `dockerfile` here
+      |
+      = help: name the Dockerfile with `dockerfile:`, or remove it
+
+    error: found 1 problem in `run.yaml`
+    ");
 }

@@ -88,7 +88,11 @@ fn packages(section: &Section, folder: &Path, context: &Context) -> Option<Packa
 
 /// Returns what an image starts from: one of two forms, or the default.
 fn base(section: &Section, folder: &Path, context: &Context) -> Option<Base> {
-    let Section { image, dockerfile, .. } = section;
+    let Section { image, dockerfile, build_context, .. } = section;
+    if let (None, Some(text)) = (dockerfile, build_context) {
+        let fix = "name the Dockerfile with `dockerfile:`, or remove it".to_owned();
+        context.find(&text.place, "`build_context` is for a Dockerfile", "there is no `dockerfile` here", Some(fix));
+    }
     match (image, dockerfile) {
         (Some(_), Some(second)) => {
             context.find(
@@ -102,7 +106,8 @@ fn base(section: &Section, folder: &Path, context: &Context) -> Option<Base> {
         (Some(image), None) => Some(Base::Image(image.text.clone())),
         (None, Some(dockerfile)) => {
             let path = folder.join(&dockerfile.text);
-            Some(Base::Dockerfile { context: path.parent().unwrap_or(folder).to_owned(), path })
+            let own = || path.parent().unwrap_or(folder).to_owned();
+            Some(Base::Dockerfile { context: build_context.as_ref().map_or_else(own, |text| folder.join(&text.text)), path })
         }
         (None, None) => Some(Base::Python),
     }
@@ -112,6 +117,7 @@ fn refuse_containers(section: &Section, context: &Context) {
     let places = [
         ("image", section.image.as_ref().map(|text| &text.place)),
         ("dockerfile", section.dockerfile.as_ref().map(|text| &text.place)),
+        ("build_context", section.build_context.as_ref().map(|text| &text.place)),
         ("system_packages", section.system_packages.as_ref().map(|list| &list.place)),
     ];
     for (key, place) in places {

@@ -10,7 +10,7 @@ use url::{Host, Url};
 use super::super::Spec;
 use crate::engine::Endpoint;
 use crate::support::secret::Secret;
-use crate::support::shell;
+use crate::support::{shell, uv};
 
 /// How a build reaches what it needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub(super) struct Settings {
     variables: BTreeMap<String, String>,
     /// The bundle of certificates.
     ca: Option<String>,
+    /// The user's own configuration of `uv`.
+    uv: Option<String>,
     /// Folders of this machine that hold packages.
     pub(super) folders: Vec<PathBuf>,
 }
@@ -72,6 +74,12 @@ impl Settings {
         settings.links(spec, given("UV_FIND_LINKS").or_else(|| given("PIP_FIND_LINKS")).map_or("", String::as_str));
         let bundle = ["SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].into_iter().find_map(given);
         settings.ca = bundle.and_then(|path| std::fs::read_to_string(path).ok());
+        settings.uv = uv::own_configuration().and_then(|path| std::fs::read_to_string(path).ok());
+        let home = given("HOME").map(PathBuf::from).unwrap_or_default();
+        let netrc = given("NETRC").map_or_else(|| home.join(".netrc"), PathBuf::from);
+        if let Ok(text) = std::fs::read_to_string(netrc) {
+            settings.log_in(&text);
+        }
         settings
     }
 
@@ -89,6 +97,14 @@ impl Settings {
                 let urls: Vec<&str> = value.split_whitespace().map(unnamed).collect();
                 self.variables.insert(pip.to_owned(), urls.join(" "));
             }
+        }
+    }
+
+    /// Puts the logins that a netrc file has for the hosts of indexes into their addresses; those of other hosts stay where they are.
+    fn log_in(&mut self, netrc: &str) {
+        for value in self.variables.values_mut() {
+            let addresses: Vec<String> = value.split(' ').map(|address| with_login(address, netrc)).collect();
+            *value = addresses.join(" ");
         }
     }
 
@@ -114,9 +130,10 @@ impl Settings {
         self.ca.as_deref().unwrap_or_default()
     }
 
-    /// Returns the secrets of the build, by their ids. Both are always there: a build that asks for one in vain fails.
+    /// Returns the secrets of the build, by their ids. All are always there: a build that asks for one in vain fails.
     pub(super) fn secrets(&self) -> BTreeMap<String, Secret> {
-        [("settings", self.exports()), ("ca", self.ca().to_owned())].map(|(id, text)| (id.to_owned(), Secret::new(text))).into()
+        let all = [("settings", self.exports()), ("ca", self.ca().to_owned()), ("uv", self.uv.clone().unwrap_or_default())];
+        all.map(|(id, text)| (id.to_owned(), Secret::new(text))).into()
     }
 
     /// Returns the network of the build: this machine's own where an index or proxy is on it, which only a local engine can have.
@@ -141,10 +158,79 @@ impl Settings {
     }
 }
 
+/// Returns an address with the login that a netrc file has for its host, unless it has one.
+fn with_login(address: &str, netrc: &str) -> String {
+    let bare = unnamed(address);
+    let known = Url::parse(bare).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty());
+    let Some((mut url, (user, password))) =
+        known.and_then(|url| url.host_str().and_then(|host| login(netrc, host)).map(|login| (url, login)))
+    else {
+        return address.to_owned();
+    };
+    // Neither fails for an address with a host.
+    let _ = url.set_username(&user);
+    let _ = url.set_password(Some(&password));
+    format!("{}{url}", &address[..address.len() - bare.len()])
+}
+
+/// Returns the login of a host in a netrc file.
+fn login(netrc: &str, host: &str) -> Option<(String, String)> {
+    let words: Vec<&str> = netrc.split_whitespace().collect();
+    let start = words.windows(2).position(|pair| pair == ["machine", host])? + 2;
+    let entry: Vec<&str> = words[start..].iter().copied().take_while(|word| !matches!(*word, "machine" | "default")).collect();
+    let value = |key: &str| entry.windows(2).find(|pair| pair[0] == key).map(|pair| pair[1].to_owned());
+    Some((value("login")?, value("password")?))
+}
+
 /// Returns the address of `name=address`.
 fn unnamed(text: &str) -> &str {
     match text.split_once('=') {
         Some((name, address)) if !name.contains(':') => address,
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn logins_of_a_netrc_file_go_to_the_hosts_of_indexes_alone() {
+        let netrc = "machine a.test login me password p@ss\nmachine b.test\n  login you\n  password other\n";
+        for (address, expected) in [
+            ("https://a.test/simple", "https://me:p%40ss@a.test/simple"),
+            ("corp=https://b.test/simple", "corp=https://you:other@b.test/simple"),
+            ("https://own:key@a.test/simple", "https://own:key@a.test/simple"),
+            ("https://c.test/simple", "https://c.test/simple"),
+            ("1", "1"),
+        ] {
+            assert_eq!(with_login(address, netrc), expected);
+        }
+    }
+
+    #[test]
+    fn an_index_is_told_to_both_programs_and_a_password_is_noticed() {
+        let told = |pairs: &[(&str, &str)]| {
+            let variables = pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let mut settings = Settings { variables, ..Settings::default() };
+            settings.translate();
+            settings
+        };
+        let settings = told(&[("PIP_INDEX_URL", "https://a.test/simple"), ("UV_INDEX", "corp=https://b.test/simple")]);
+        let expected = [
+            "export PIP_EXTRA_INDEX_URL=https://b.test/simple",
+            "export PIP_INDEX_URL=https://a.test/simple",
+            "export UV_DEFAULT_INDEX=https://a.test/simple",
+            "export UV_INDEX=corp=https://b.test/simple",
+        ];
+        assert_eq!(settings.exports().replace('\'', "").lines().collect::<Vec<_>>(), expected);
+        assert!(!settings.has_credentials());
+        for (name, value) in [
+            ("UV_INDEX", "https://a.test/ corp=https://me:x@b.test/"),
+            ("UV_INDEX_CORP_PASSWORD", "x"),
+            ("https_proxy", "http://me:x@proxy.test"),
+        ] {
+            assert!(told(&[(name, value)]).has_credentials(), "{name}");
+        }
     }
 }

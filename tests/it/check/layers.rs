@@ -82,6 +82,7 @@ fn no_key_of_the_schema_is_left_out_of_what_is_shown() {
         "environment.system_packages",
         "environment.image",
         "environment.dockerfile",
+        "environment.build_context",
         "resources.shared_memory",
     ];
     let keys = |schema: &serde_json::Value, before: &str| -> Vec<String> {
