@@ -8,7 +8,10 @@
 //! Part of it is what a job does and where: not how long it waits for its turn (`max_jobs`), who keeps its records (`tracking.uri`), or how
 //! patiently it is ended (`grace`). Snapshot and environment have ids of their own.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Entry, Input, PathKind, RunConfig};
@@ -96,13 +99,64 @@ fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
 
 /// Returns the hash of the canonical form.
 pub(super) fn of(run: &RunConfig, experiment: &str, attach: Attach) -> String {
-    Sha256::digest(canonical(run, experiment, attach).as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hash(&canonical(run, experiment, attach))
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What each key of a run config means, hashed: enough to say later which of them differ, and nothing of what stands there.
+pub(super) type Keys = BTreeMap<String, String>;
+
+/// Returns the keys that say something, by their full names.
+pub(super) fn keys(run: &RunConfig, experiment: &str, attach: Attach) -> Keys {
+    let form: Value = serde_json::from_str(&canonical(run, experiment, attach)).expect("it was just written");
+    let mut keys = Keys::new();
+    for (member, value) in form.as_object().into_iter().flatten() {
+        match (member.as_str(), value) {
+            ("version", _) | (_, Value::Null) => {}
+            ("inputs" | "outputs" | "environment_variables" | "tags", Value::Array(entries)) => {
+                for entry in entries {
+                    let name = entry[0].as_str().unwrap_or_default();
+                    keys.insert(format!("{member}.{name}"), hash(&entry.to_string()));
+                }
+            }
+            (_, Value::Array(entries)) if entries.is_empty() => {}
+            ("entry", entry) => {
+                let key = if entry[0] == "command" { "command" } else { "script" };
+                keys.insert(key.to_owned(), hash(&entry.to_string()));
+            }
+            (member, value) => {
+                keys.insert(named(member).to_owned(), hash(&value.to_string()));
+            }
+        }
+    }
+    keys
+}
+
+/// Returns the key of the run config that a member stands for.
+fn named(member: &str) -> &str {
+    match member {
+        "target" => "compute_target",
+        "cpus" => "resources.cpus",
+        "memory" => "resources.memory",
+        "gpus" => "resources.gpus",
+        "max_duration" => "resources.max_duration",
+        "experiment" => "experiment_name",
+        "attach" => "tracking.attach",
+        same => same,
+    }
+}
+
+/// Returns the keys that differ, sorted.
+pub(super) fn differing(before: &Keys, now: &Keys) -> Vec<String> {
+    let all: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
+    all.into_iter().filter(|key| before.get(*key) != now.get(*key)).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::config::{Flags, Purpose, Request, load};
 
@@ -146,5 +200,15 @@ mod tests {
         let first = digest("command: train\nresources: {memory: 1GiB, max_duration: 1h}\n");
         assert_eq!(first, digest("# later\nresources: {max_duration: 60m, memory: 1024MiB}\ncommand: 'train'\ngrace: 1s\n"));
         assert_ne!(first, digest("command: train\nresources: {memory: 2GiB, max_duration: 1h}\n"));
+    }
+
+    #[test]
+    fn keys_that_differ_are_named_as_the_run_config_names_them() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let keys = |text: &str| keys(&loaded(folder.path(), text), "e", Attach::Run);
+        let before = keys("command: x\narguments: [a]\ninputs: {C: 1, D: 2}\nresources: {cpus: 1}\ntags: {a: b}\n");
+        let now = keys("command: x\narguments: [b]\ninputs: {C: 2, D: 2}\nresources: {memory: 1GiB}\ntags: {a: b}\n");
+        assert_eq!(differing(&before, &now), ["arguments", "inputs.C", "resources.cpus", "resources.memory"]);
+        assert_eq!(differing(&before, &before), [""; 0]);
     }
 }

@@ -54,12 +54,14 @@ pub enum Error {
     #[error("no tracker is named, and `CI` is set")]
     NoTrackerInCi,
     /// The same id names another request.
-    #[error("the job `{id}` exists already and differs in {}", all_of(differences))]
+    #[error("the job `{id}` exists already and differs in {}", named(differences, keys))]
     Different {
         /// The job.
         id: String,
         /// What differs.
         differences: Vec<&'static str>,
+        /// The keys of the run config that differ, as far as they are known.
+        keys: Vec<String>,
     },
     /// The same id has ended without success.
     #[error("the job `{id}` exists already: it {word}")]
@@ -162,6 +164,19 @@ pub enum Error {
     /// A task of ours was lost.
     #[error("a part of the submission ended without an answer")]
     Panicked,
+}
+
+/// Lists what differs, the keys after the run config.
+fn named(differences: &[&'static str], keys: &[String]) -> String {
+    let part = |name: &&str| match *name {
+        "run config" if !keys.is_empty() => format!("`run config` ({})", all_of(keys)),
+        name => format!("`{name}`"),
+    };
+    let parts: Vec<String> = differences.iter().map(part).collect();
+    match parts.split_last() {
+        Some((last, head)) if !head.is_empty() => format!("{} and {last}", head.join(", ")),
+        _ => parts.concat(),
+    }
 }
 
 /// Lists keys with the reason why each is refused.

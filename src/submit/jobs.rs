@@ -97,6 +97,11 @@ impl Jobs {
         Ok(record)
     }
 
+    /// Returns what the keys of a job's run config meant; `None` when that is not kept.
+    pub(super) fn kept_keys(&self, record: &Record) -> Option<super::digest::Keys> {
+        super::kept::keys(&Attempt::new(&self.dirs.data, &record.id, record.attempt))
+    }
+
     /// Brings a record up to date: asks the target, settles what an interrupted client left, closes the MLflow run of an ended job.
     pub async fn refresh(&mut self, record: Record) -> Result<Record, Error> {
         if record.state == JobState::Preparing {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::Keys;
 use super::prepare::Prepared;
 use super::{Error, Plan, artifacts};
 use crate::config::Origin;
@@ -46,6 +47,9 @@ pub(super) struct Kept {
     pub(super) environment: Fixed,
     /// What git knew.
     pub(super) git: Option<git::Facts>,
+    /// What the keys of the run config meant, hashed.
+    #[serde(default)]
+    pub(super) keys: Keys,
 }
 
 /// What a plan takes from an earlier job instead of finding it itself.
@@ -78,6 +82,7 @@ pub(super) fn files(plan: &Plan, prepared: &Prepared) -> Vec<artifacts::File> {
         snapshot: prepared.packed.id.to_string(),
         environment: Fixed { lock: String::new(), interpreter: environment.interpreter.clone(), base: environment.base.clone() },
         git,
+        keys: plan.keys(),
     };
     let mut files = vec![
         (REQUEST, serde_json::to_string_pretty(&kept).expect("plain data of ours always serialises")),
@@ -91,6 +96,12 @@ pub(super) fn files(plan: &Plan, prepared: &Prepared) -> Vec<artifacts::File> {
 /// Reads what is kept beside an attempt.
 pub(super) fn read(attempt: &Attempt, name: &str) -> Option<String> {
     artifacts::read(attempt, name)
+}
+
+/// Returns what the keys of an attempt's run config meant; `None` when that is not kept.
+pub(super) fn keys(attempt: &Attempt) -> Option<Keys> {
+    let kept: Kept = serde_json::from_str(&read(attempt, REQUEST)?).ok()?;
+    Some(kept.keys).filter(|keys| !keys.is_empty())
 }
 
 /// Unpacks a snapshot into a folder of its own.

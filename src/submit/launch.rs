@@ -72,7 +72,7 @@ pub async fn submit(
     // A store that was lost has never heard of a chosen id; the job's folder may have.
     let known = jobs.known(&id)?;
     let mut record = match known.clone() {
-        Some(known) => match settle(&mut jobs, known, &options, &config_digest, &prepared).await? {
+        Some(known) => match settle(&mut jobs, known, &options, &plan, &prepared).await? {
             Settled::Adopt(record) => return Ok(Submission { record, adopted: true }),
             Settled::Go(record) => record,
         },

@@ -95,6 +95,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Returns what the keys of the run config mean, hashed.
+    pub(super) fn keys(&self) -> super::digest::Keys {
+        super::digest::keys(&self.run, &self.experiment, self.attach)
+    }
+}
+
 /// Returns what the snapshot of a run config is made of.
 pub fn snapshot_spec(run: &RunConfig) -> snapshot::Spec {
     snapshot::Spec {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::describe::{Parts, Place};
+use super::digest::Keys;
+use super::kept;
 use super::launch::{digest, new_record, wanted_id};
 use super::mlflow_run::tag_facts;
 use super::settle::{Decision, Wanted, decide};
@@ -79,7 +81,7 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
     record.environment = environment.to_string();
     record.config_digest = plan.config_digest();
     record.digest = digest(&record.config_digest, &record.snapshot, &record.environment);
-    let past = if chosen.is_some() { past(&record, options, dirs)? } else { Past::New };
+    let past = if chosen.is_some() { past(&record, &plan.keys(), options, dirs)? } else { Past::New };
     let connection = connection(plan);
     record.tracking = connection.as_ref().map(|connection| TrackingRecord {
         uri: connection.uri.clone(),
@@ -139,7 +141,7 @@ fn connection(plan: &Plan) -> Option<Connection> {
 }
 
 /// Looks for a job of this id without settling anything about it.
-fn past(wanted: &Record, options: &Options, dirs: &Dirs) -> Result<Past, Error> {
+fn past(wanted: &Record, keys: &Keys, options: &Options, dirs: &Dirs) -> Result<Past, Error> {
     // Opening the store would make one.
     if !dirs.data.join("jobs.db").exists() {
         return Ok(Past::New);
@@ -153,8 +155,9 @@ fn past(wanted: &Record, options: &Options, dirs: &Dirs) -> Result<Past, Error> 
     if known.state == JobState::Preparing {
         return Ok(Past::Resumed);
     }
-    let request = Wanted { config: &wanted.config_digest, snapshot: &wanted.snapshot, environment: &wanted.environment };
-    Ok(match decide(&known, &request, options.new_attempt) {
+    let before = kept::keys(&Attempt::new(&dirs.data, &known.id, known.attempt));
+    let request = Wanted { config: &wanted.config_digest, snapshot: &wanted.snapshot, environment: &wanted.environment, keys };
+    Ok(match decide(&known, &request, options.new_attempt, before.as_ref()) {
         Ok(Decision::Adopt) => Past::Adopted(known.state),
         Ok(Decision::NextAttempt) => Past::NextAttempt(known.attempt + 1),
         Err(error) => Past::Refused(Box::new(error)),

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::digest::{Keys, differing};
 use super::prepare::Prepared;
-use super::{Error, Jobs, Options};
+use super::{Error, Jobs, Options, Plan};
 use crate::job::store::Step;
 use crate::job::{JobState, Record};
 use crate::target::{Presence, Target};
@@ -20,13 +21,7 @@ pub(super) enum Settled {
 }
 
 /// Decides; the job's lock must be held.
-pub(super) async fn settle(
-    jobs: &mut Jobs,
-    known: Record,
-    options: &Options,
-    config_digest: &str,
-    prepared: &Prepared,
-) -> Result<Settled, Error> {
+pub(super) async fn settle(jobs: &mut Jobs, known: Record, options: &Options, plan: &Plan, prepared: &Prepared) -> Result<Settled, Error> {
     let mut record = known;
     if record.state == JobState::Preparing {
         match jobs.target(&record).states(&[Jobs::reference(&record)]).await?.pop() {
@@ -44,8 +39,13 @@ pub(super) async fn settle(
     } else {
         record = jobs.refresh(record).await?;
     }
-    let wanted = Wanted { config: config_digest, snapshot: prepared.packed.id.as_str(), environment: prepared.environment.id.as_str() };
-    match decide(&record, &wanted, options.new_attempt)? {
+    let wanted = Wanted {
+        config: &plan.config_digest(),
+        snapshot: prepared.packed.id.as_str(),
+        environment: prepared.environment.id.as_str(),
+        keys: &plan.keys(),
+    };
+    match decide(&record, &wanted, options.new_attempt, jobs.kept_keys(&record).as_ref())? {
         Decision::Adopt => Ok(Settled::Adopt(record)),
         Decision::NextAttempt => {
             if record.tracking.as_ref().is_some_and(|tracking| !tracking.closed) {
@@ -69,6 +69,8 @@ pub(super) struct Wanted<'a> {
     pub(super) config: &'a str,
     pub(super) snapshot: &'a str,
     pub(super) environment: &'a str,
+    /// What the keys of the run config mean.
+    pub(super) keys: &'a Keys,
 }
 
 /// What comes of a request under an id that a job has already.
@@ -80,8 +82,8 @@ pub(super) enum Decision {
     NextAttempt,
 }
 
-/// Decides about a job that was handed to its target.
-pub(super) fn decide(record: &Record, wanted: &Wanted<'_>, new_attempt: bool) -> Result<Decision, Error> {
+/// Decides about a job that was handed to its target; `before` is what the keys of its run config meant, if that is kept.
+pub(super) fn decide(record: &Record, wanted: &Wanted<'_>, new_attempt: bool, before: Option<&Keys>) -> Result<Decision, Error> {
     let differences: Vec<&'static str> = [
         ("run config", record.config_digest != wanted.config),
         ("snapshot", record.snapshot != wanted.snapshot),
@@ -96,7 +98,10 @@ pub(super) fn decide(record: &Record, wanted: &Wanted<'_>, new_attempt: bool) ->
         JobState::Failed(_) => ended("failed"),
         JobState::Cancelled(_) => ended("was cancelled"),
         JobState::Lost(_) => ended("was lost"),
-        _ if !differences.is_empty() => Err(Error::Different { id: record.id.to_string(), differences }),
+        _ if !differences.is_empty() => {
+            let keys = before.map(|before| differing(before, wanted.keys)).unwrap_or_default();
+            Err(Error::Different { id: record.id.to_string(), differences, keys })
+        }
         _ => Ok(Decision::Adopt),
     }
 }

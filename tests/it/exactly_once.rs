@@ -26,7 +26,7 @@ fn another_request_under_the_same_id_is_refused_with_the_differences() {
     let (sandbox, set) = sandbox();
     sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]).expect(0);
     let other = sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job", "--set", "inputs.witness=/dev/null"]).expect(244);
-    assert!(other.stderr.contains("differs in `run config`"), "{}", other.stderr);
+    assert!(other.stderr.contains("differs in `run config` (`inputs.witness`)"), "{}", other.stderr);
     sandbox.file("more.txt", "x");
     let run = sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job", "--set", &set]).expect(244);
     assert!(run.stderr.contains("the job `the-job` exists already and differs in `snapshot`"), "{}", run.stderr);

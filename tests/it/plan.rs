@@ -108,7 +108,7 @@ fn a_plan_says_whether_a_chosen_id_would_be_adopted() {
     assert_eq!((adopted.0, adopted.1.as_str()), (Some(0), "adopted"));
     let other = plan(&["--job-id", "the-job", "--set", "command=exit 3"]);
     assert_eq!((other.0, other.1.as_str()), (Some(244), "refused"));
-    assert!(other.2.contains("differs in `run config`"), "{}", other.2);
+    assert!(other.2.contains("differs in `run config` (`command`)"), "{}", other.2);
     sandbox.sendoff(&["submit", "--no-tracking", "--key", "k", "--set", "command=exit 3"]).expect(3);
     let failed = ["--key", "k", "--set", "command=exit 3"];
     assert!(plan(&failed).2.contains("exists already: it failed"), "{:?}", plan(&failed));
