@@ -206,13 +206,14 @@ async fn credentials_of_an_index_reach_the_build_and_no_layer() {
     let file = format!("{alpha}-1.0-py3-none-any.whl");
     let wheel = std::fs::read(world.folder.path().join(format!("wheels/{file}"))).expect("it was made");
     let index = wiremock::MockServer::start().await;
-    let serve = |path: &str, answer| {
-        wiremock::Mock::given(wiremock::matchers::path(path)).and(wiremock::matchers::basic_auth("me", "hunter2")).respond_with(answer)
-    };
-    let page = format!("<a href='/files/{file}'>{file}</a>");
-    let answer = wiremock::ResponseTemplate::new(200);
-    serve(&format!("/simple/{alpha}/"), answer.clone().set_body_raw(page, "text/html")).mount(&index).await;
-    serve(&format!("/files/{file}"), answer.set_body_raw(wheel, "application/zip")).mount(&index).await;
+    let answers = [
+        (format!("/simple/{alpha}/"), format!("<a href='/files/{file}'>{file}</a>").into_bytes(), "text/html"),
+        (format!("/files/{file}"), wheel, "application/zip"),
+    ];
+    for (path, body, kind) in answers {
+        let is_asked = wiremock::Mock::given(wiremock::matchers::path(path)).and(wiremock::matchers::basic_auth("me", "hunter2"));
+        is_asked.respond_with(wiremock::ResponseTemplate::new(200).set_body_raw(body, kind)).mount(&index).await;
+    }
     wiremock::Mock::given(wiremock::matchers::any())
         .respond_with(wiremock::ResponseTemplate::new(401))
         .with_priority(9)
@@ -230,7 +231,7 @@ async fn credentials_of_an_index_reach_the_build_and_no_layer() {
     assert!(!format!("{history:?}").contains("hunter2"), "{history:?}");
     let saved: Vec<_> = docker.export_image(name).try_collect().await.expect("it is read");
     let saved = saved.concat();
-    // The name of the package is in it, so what is looked through is not compressed.
+    // What the package says is found, so what is looked through is not compressed.
     let has = |text: &str| saved.windows(text.len()).any(|window| window == text.as_bytes());
     assert!(has("behind a password") && !has("hunter2"));
     drop(made);
@@ -472,4 +473,65 @@ fn what_an_image_is_made_from_is_checked_before_anything_is_sent() {
 
     error: found 1 problem in `run.yaml`
     ");
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn a_proxy_serves_a_build() {
+    let mut world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "by the proxy");
+    let mut spec = world.spec(&[&alpha]);
+    let made = world.provision(&spec).await.expect("it is made");
+    let fixed = made.fixed.clone();
+    drop(made);
+    world.clean().await;
+
+    let file = format!("{alpha}-1.0-py3-none-any.whl");
+    let wheel = std::fs::read(world.folder.path().join(format!("wheels/{file}"))).expect("it was made");
+    let proxy = wiremock::MockServer::start().await;
+    let page = format!("<a href='/files/{file}'>{file}</a>").into_bytes();
+    for (path, body, kind) in [(format!("/simple/{alpha}/"), page, "text/html"), (format!("/files/{file}"), wheel, "application/zip")] {
+        let answer = wiremock::ResponseTemplate::new(200).set_body_raw(body, kind);
+        wiremock::Mock::given(wiremock::matchers::path(path)).respond_with(answer).mount(&proxy).await;
+    }
+    // Only the proxy knows this host.
+    spec.extra_index_urls = vec!["http://index.invalid/simple/".to_owned()];
+    spec.find_links = Vec::new();
+    world.variables.insert("http_proxy".to_owned(), proxy.uri());
+    let made = world.images().restore(&spec, fixed, &world.heard).await.expect("it is made");
+    assert_eq!(world.says(&made, &alpha).await, "by the proxy\n");
+    let asked = proxy.received_requests().await.expect("they are kept");
+    assert!(asked.iter().any(|request| request.url.host_str() == Some("index.invalid")), "{asked:?}");
+    drop(made);
+    world.clean().await;
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn a_full_disk_is_called_by_its_name() {
+    let world = World::new().await;
+    let root = world.folder.path();
+    let mut spec = world.spec(&[]);
+    spec.base = Base::Dockerfile { path: root.join("Dockerfile"), context: root.to_owned() };
+    let text = "FROM python:3.11-slim\nRUN cat /dev/zero >/dev/full\n";
+    std::fs::write(root.join("Dockerfile"), text).expect("writable");
+    let error = world.provision(&spec).await.expect_err("it cannot be written");
+    insta::assert_snapshot!(world.plain(&told(&error)), @r"
+    could not build `[ROOT]/Dockerfile`
+    the disk of the container engine is full (`[2/2] RUN cat /dev/zero >/dev/full`)
+    ");
+}
+
+#[tokio::test]
+#[ignore = "needs a container engine"]
+async fn debian_packages_come_before_those_of_the_lock() {
+    let world = World::new().await;
+    let alpha = world.wheel("alpha", "1.0", "after the others");
+    let mut spec = world.spec(&[&alpha]);
+    spec.system_packages = vec!["sl".to_owned()];
+    let made = world.provision(&spec).await.expect("it is made");
+    let code = format!("import {alpha} as alpha, os; print(alpha.SAYS, os.path.exists('/usr/games/sl'))");
+    assert_eq!(world.run(&made, &["-c", &code]).await, "after the others True\n");
+    drop(made);
+    world.clean().await;
 }
