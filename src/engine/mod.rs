@@ -60,8 +60,8 @@ use tunnel::Tunnel;
 
 /// How long an engine may take to say that it is there: a busy one takes its time.
 const CONNECT: Duration = Duration::from_secs(30);
-/// How long it may take for an act: a busy one starts a container in seconds, not in minutes.
-const ACT: Duration = Duration::from_mins(2);
+/// How long it may take for an act: one that starts a hundred containers at once needs a minute for the last.
+const ACT: Duration = Duration::from_mins(5);
 /// How long it may take to take or give files, whose size is not ours to judge.
 const TRANSFER: Duration = Duration::from_hours(6);
 

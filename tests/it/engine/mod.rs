@@ -8,6 +8,7 @@ mod log;
 mod messages;
 mod neighbours;
 mod own_daemon;
+mod own_registry;
 
 use std::collections::BTreeMap;
 use std::path::Path;
