@@ -19,15 +19,21 @@ struct OwnEngine {
     folder: tempfile::TempDir,
     daemon: Child,
     setup: String,
+    port: Option<u16>,
 }
 
 impl OwnEngine {
-    /// Starts an engine after `setup`, shell commands in a mount namespace of its own, where `$DIR` is its folder. What they leave as
-    /// positional parameters, `dockerd` gets.
+    /// Starts an engine after `setup`, shell commands in namespaces of its own, where `$DIR` is its folder. What they leave as positional
+    /// parameters, `dockerd` gets.
     async fn start(setup: &str) -> (Self, Engine) {
+        Self::start_on(None, setup).await
+    }
+
+    /// Starts an engine that also listens on a port of loopback.
+    async fn start_on(port: Option<u16>, setup: &str) -> (Self, Engine) {
         let folder = tempfile::tempdir().expect("a folder");
-        let daemon = launch(folder.path(), setup);
-        let own = Self { folder, daemon, setup: setup.to_owned() };
+        let daemon = launch(folder.path(), setup, port);
+        let own = Self { folder, daemon, setup: setup.to_owned(), port };
         let engine = own.engine().await;
         own.import();
         (own, engine)
@@ -59,7 +65,7 @@ impl OwnEngine {
 
     /// Starts it again on what it had.
     async fn start_again(&mut self) -> Engine {
-        self.daemon = launch(self.folder.path(), &self.setup);
+        self.daemon = launch(self.folder.path(), &self.setup, self.port);
         self.engine().await
     }
 
@@ -86,20 +92,32 @@ impl Drop for OwnEngine {
     }
 }
 
-fn launch(folder: &Path, setup: &str) -> Child {
+/// Listens on the port before it goes where this machine's ports are not, and hands the socket on as systemd does.
+const LISTEN: &str = r#"
+import os, socket, sys
+if sys.argv[1] != "0":
+    listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+    os.dup2(listener.fileno(), 3)
+    os.set_inheritable(3, True)
+    os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execvp(sys.argv[2], sys.argv[2:])
+"#;
+
+/// Starts `dockerd` in a network of its own: one without a bridge would remove that of the engine beside it.
+fn launch(folder: &Path, setup: &str, port: Option<u16>) -> Child {
     let script = format!(
         r#"mount --make-rprivate /; {setup}
         exec dockerd -H "unix://$DIR/d.sock" --data-root "$DIR/data" --exec-root "$DIR/exec" -p "$DIR/pid" \
             --bridge=none --iptables=false --ip-forward=false --ip-masq=false --shutdown-timeout 2 "$@" >>"$DIR/log" 2>&1"#
     );
-    Command::new("unshare")
-        .args(["--mount", "sh", "-ec", &script])
+    Command::new("python3")
+        .args(["-c", LISTEN, &port.unwrap_or_default().to_string(), "unshare", "--mount", "--net", "sh", "-ec", &script])
         .env("DIR", folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("unshare runs")
+        .expect("python3 runs")
 }
 
 fn spec(name: &str, script: &str) -> ContainerSpec {
@@ -196,14 +214,14 @@ const CERTIFICATES: &str = r#"
         openssl x509 -req -in "$name.csr" -CA ca.pem -CAkey ca-key.pem -CAcreateserial -days 2 -extfile names -out "$name.pem"
     done
     mv client.pem cert.pem; mv client-key.pem key.pem; cd /
-    set -- -H "tcp://127.0.0.1:PORT" --tlsverify --tlscacert "$DIR/ours/ca.pem" --tlscert "$DIR/ours/server.pem" --tlskey "$DIR/ours/server-key.pem""#;
+    set -- -H fd:// --tlsverify --tlscacert "$DIR/ours/ca.pem" --tlscert "$DIR/ours/server.pem" --tlskey "$DIR/ours/server-key.pem""#;
 
 #[test]
 #[ignore = "needs dockerd and root"]
 fn own_daemon_over_tcp_is_reached_with_certificates_and_says_so_without() {
     run(async {
         let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
-        let (own, _engine) = OwnEngine::start(&CERTIFICATES.replace("PORT", &port.to_string())).await;
+        let (own, _engine) = OwnEngine::start_on(Some(port), CERTIFICATES).await;
         let host = ("DOCKER_HOST".to_owned(), format!("tcp://127.0.0.1:{port}"));
         let certificates = ("DOCKER_CERT_PATH".to_owned(), own.folder.path().join("ours").display().to_string());
         let secured = [host.clone(), certificates, ("DOCKER_TLS_VERIFY".to_owned(), "1".to_owned())].into();
