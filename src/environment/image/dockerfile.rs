@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use ignore::gitignore::{Gitignore, GitignoreBuilder};
+
 use super::super::{Error, Progress, inputs};
 use super::Images;
 use super::steps::Steps;
@@ -17,27 +19,43 @@ pub(super) fn tag(digest: &str) -> String {
     format!("sendoff/dockerfile:{}", &digest[..12])
 }
 
-/// Returns the files that a Dockerfile may copy, and itself, by their paths inside the context.
-fn files(path: &Path, context: &Path) -> Vec<(PathBuf, PathBuf)> {
-    let mut builder = ignore::WalkBuilder::new(context);
-    builder.standard_filters(false).sort_by_file_name(Ord::cmp).follow_links(false);
-    let rules = context.join(".dockerignore");
-    if rules.is_file() {
-        // Anchored at the context, as Docker reads them.
-        let mut matcher = ignore::gitignore::GitignoreBuilder::new(context);
-        let _ = matcher.add(&rules);
-        if let Ok(matcher) = matcher.build() {
-            let own = path.to_owned();
-            builder.filter_entry(move |entry| {
-                let is_folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-                entry.path() == own || is_folder || !matcher.matched_path_or_any_parents(entry.path(), is_folder).is_ignore()
-            });
+/// What is left out of the context, as Docker reads it: patterns begin at the context, and the last one that fits decides.
+struct Rules {
+    patterns: Gitignore,
+    has_exceptions: bool,
+}
+
+impl Rules {
+    /// Reads the file beside the Dockerfile that bears its name, else the context's own.
+    fn of(path: &Path, context: &Path) -> Self {
+        let mut own = path.as_os_str().to_owned();
+        own.push(".dockerignore");
+        let text = std::fs::read_to_string(own).or_else(|_| std::fs::read_to_string(context.join(".dockerignore"))).unwrap_or_default();
+        let mut builder = GitignoreBuilder::new(context);
+        let mut has_exceptions = false;
+        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (mark, pattern) = line.strip_prefix('!').map_or(("", line), |rest| ("!", rest.trim()));
+            has_exceptions |= !mark.is_empty();
+            // What is no pattern matches nothing.
+            let _ = builder.add_line(None, &format!("{mark}/{}", pattern.trim_start_matches("./").trim_start_matches('/')));
         }
+        Self { patterns: builder.build().unwrap_or_else(|_| Gitignore::empty()), has_exceptions }
     }
-    builder
-        .build()
+
+    fn leaves_out(&self, path: &Path, is_folder: bool) -> bool {
+        // Something in a folder may be an exception.
+        !(is_folder && self.has_exceptions) && self.patterns.matched_path_or_any_parents(path, is_folder).is_ignore()
+    }
+}
+
+/// Returns the files that a Dockerfile may copy by their paths inside the context, in order.
+fn files(path: &Path, context: &Path) -> Vec<(PathBuf, PathBuf)> {
+    let rules = Rules::of(path, context);
+    let entries = walkdir::WalkDir::new(context).min_depth(1).sort_by_file_name().into_iter();
+    entries
+        .filter_entry(|entry| !rules.leaves_out(entry.path(), entry.file_type().is_dir()))
         .flatten()
-        .filter(|entry| entry.file_type().is_some_and(|kind| !kind.is_dir()))
+        .filter(|entry| entry.file_type().is_file() || entry.file_type().is_symlink())
         .map(|entry| (entry.path().strip_prefix(context).unwrap_or(entry.path()).to_owned(), entry.into_path()))
         .collect()
 }
@@ -90,4 +108,35 @@ pub(super) async fn build(
     let builder = images.builder().await?;
     let id = images.engine.build(builder, order, &Steps(progress)).await.map_err(failed)?;
     images.engine.image(id.as_str()).await?.ok_or_else(|| Error::BaseGone(name.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(rules: &str) -> Vec<String> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        for name in ["Dockerfile", "a.md", "docs/b.md", "src/main.py", "src/data/x", "src/data/keep"] {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("it has one")).expect("writable");
+            std::fs::write(path, "").expect("writable");
+        }
+        std::fs::write(folder.path().join("Dockerfile.dockerignore"), rules).expect("writable");
+        let found = files(&folder.path().join("Dockerfile"), folder.path());
+        found.into_iter().map(|(inside, _)| inside.display().to_string()).filter(|name| !name.starts_with("Dockerfile")).collect()
+    }
+
+    #[test]
+    fn patterns_begin_at_the_context_and_the_last_one_decides() {
+        for (rules, expected) in [
+            ("", &["a.md", "docs/b.md", "src/data/keep", "src/data/x", "src/main.py"][..]),
+            ("# no docs\n*.md\n", &["docs/b.md", "src/data/keep", "src/data/x", "src/main.py"]),
+            ("**/*.md\ndata\n", &["src/data/keep", "src/data/x", "src/main.py"]),
+            ("./src/data/\n/docs\n", &["a.md", "src/main.py"]),
+            ("src/data\n!src/data/keep\n*.md\n", &["docs/b.md", "src/data/keep", "src/main.py"]),
+            ("*\n!src\n", &["src/data/keep", "src/data/x", "src/main.py"]),
+        ] {
+            assert_eq!(sent(rules), expected, "{rules:?}");
+        }
+    }
 }
