@@ -63,3 +63,13 @@ fn metrics_of_mlflow_runs_that_the_script_opened_are_found() {
     insta::assert_snapshot!(unclear.stderr, @"`accuracy>=0.9` cannot be judged: the MLflow runs `first` and `second` have a metric `accuracy` each; write `first/accuracy>=0.9`");
     sandbox.sendoff(&["metrics", "the-job", "--require", "first/accuracy>=0.9", "--require", "train_time<8"]).expect(0);
 }
+
+#[test]
+fn a_tracker_that_is_away_is_not_a_gate_that_is_not_met() {
+    let strict = Strict::start();
+    let sandbox = Sandbox::new().env("MLFLOW_TRACKING_URI", &strict.uri());
+    submitted(&sandbox, &strict, "the-job");
+    drop(strict);
+    let away = sandbox.sendoff(&["metrics", "the-job", "--require", "accuracy>0"]).expect(243);
+    assert!(away.stderr.contains("could not reach the tracker"), "{}", away.stderr);
+}

@@ -70,6 +70,8 @@ fn trainings_are_tracked_by_a_real_server_and_every_mlflow_run_is_closed() {
     let stopped = sandbox.sendoff(&["tracking", "stop"]).expect(0);
     assert_eq!(stopped.stdout, "stopped\n");
     assert!(sandbox.sendoff(&["tracking", "status"]).expect(0).stdout.contains("stopped"));
+    let away = sandbox.sendoff(&["metrics", "digits-job"]).expect(243);
+    assert!(away.stderr.contains("the managed MLflow server, which tracks `digits-job`, does not run"), "{}", away.stderr);
 
     // Whoever starts it is killed meanwhile: the next one takes what was started, and nothing is left when it is stopped.
     let mut killed = sandbox.command(&["tracking", "start"]).spawn().expect("it starts");
