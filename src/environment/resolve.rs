@@ -142,11 +142,28 @@ pub(super) fn resolve(uv: &Uv, spec: &Spec, wanted: Requirements, goal: Goal<'_>
     // Relative paths of the requirements start at the folder they were written for: standard input is read relative to the working directory.
     let text = std::fs::File::open(input.path()).context("read", input.path())?;
     command.arg("-").current_dir(&folder);
-    let output = command::capture_with(&mut command, LIMIT, Some(text)).map_err(Error::Resolve)?;
+    let output = command::capture_with(&mut command, LIMIT, Some(text)).map_err(|error| Error::Resolve(quoting(error, &lines)))?;
     match goal {
         Goal::Here(_) => located(&String::from_utf8_lossy(&output.stdout), &folder),
         Goal::There { .. } => located(&fs::read_to_string(kept.path())?, &folder),
     }
+}
+
+/// Puts the requirement itself where `uv` names a line of what it was given, which is put together from several files.
+fn quoting(error: command::Error, lines: &[String]) -> command::Error {
+    match error {
+        command::Error::Failed { line, status, stderr } => command::Error::Failed { line, status, stderr: quoted(&stderr, lines) },
+        other => other,
+    }
+}
+
+fn quoted(said: &str, lines: &[String]) -> String {
+    let word = |word: &str| {
+        let place = word.trim_end().strip_prefix("-:")?;
+        let number: usize = place.split(':').next()?.parse().ok()?;
+        Some(format!("`{}`{}", lines.get(number.checked_sub(1)?)?, &word[word.trim_end().len()..]))
+    };
+    said.split_inclusive([' ', '\n']).map(|text| word(text).unwrap_or_else(|| text.to_owned())).collect()
 }
 
 fn temporary(prefix: &str, lines: &[String]) -> Result<tempfile::NamedTempFile, Error> {
@@ -193,4 +210,16 @@ fn declared(path: &Path) -> Result<Vec<String>, Error> {
         text.parse().map_err(|error: toml::de::Error| Error::Conda { path: path.to_owned(), reason: error.message().to_owned() })?;
     let list = table.get("project").and_then(|project| project.get("dependencies")).and_then(toml::Value::as_array);
     Ok(list.into_iter().flatten().filter_map(|line| line.as_str().map(str::to_owned)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_uv_counts_is_quoted() {
+        let lines = ["six".to_owned(), "-x foo".to_owned()];
+        assert_eq!(quoted("error: Unexpected '-': -:2:1\n", &lines), "error: Unexpected '-': `-x foo`\n");
+        assert_eq!(quoted("error: no such thing -:9:1 - at -:all", &lines), "error: no such thing -:9:1 - at -:all");
+    }
 }
