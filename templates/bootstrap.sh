@@ -18,8 +18,11 @@ state={{ state | sh }}
 python={{ python | sh }}
 # Named so that no variable of the job's is meant.
 sendoff_step=
+sendoff_stopped=
 
 step() { # NAME TEXT
+    # Between two of its children nobody else has heard of it.
+    [ -z "$sendoff_stopped" ] || exit 143
     sendoff_step=$1
     printf '%s\n' "$1" >"$state/step"
     printf '[sendoff] %s: %s\n' "$1" "$2"
@@ -41,8 +44,10 @@ left() { # CODE
 }
 
 # TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
-trap : TERM INT HUP
+trap 'sendoff_stopped=1' TERM INT HUP
 {% if in_container %}
+# One stream for both, since an engine keeps no order between two.
+exec 2>&1
 # Secrets come over stdin; they are in no file, and not in what the engine keeps of the container.
 secrets=$(cat)
 exec </dev/null
@@ -100,6 +105,7 @@ code=$?
 step command {{ shown | sh }}
 # Not with `:`, whose failed redirection would end the shell.
 true >"$state/started"
+[ -z "$sendoff_stopped" ] || exit 143
 {{ command }}
 code=$?
 printf '%s\n' "$code" >"$state/code"

@@ -99,6 +99,9 @@ enum Command {
     Supervise {
         /// The attempt's folder
         folder: PathBuf,
+        /// Takes the place of a supervisor that died
+        #[arg(long)]
+        again: bool,
     },
     /// Runs a tracking relay (called by the supervisor)
     #[command(hide = true)]
@@ -201,7 +204,7 @@ fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
 fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failure> {
     // These run on their own and must not depend on the caller's folders.
     match &command {
-        Command::Supervise { folder } => return commands::internal::supervise(folder),
+        Command::Supervise { folder, again } => return commands::internal::supervise(folder, *again),
         Command::Enter(enter) => return commands::internal::enter(enter),
         Command::Relay => return commands::internal::relay(),
         Command::KeepRelay => return commands::internal::keep_relay(),

@@ -218,4 +218,6 @@ pub struct Resources {
     pub gpus: Option<u32>,
     /// `max_duration`: how long the job may run.
     pub max_duration: Option<Duration>,
+    /// Bytes of `/dev/shm`, on targets with containers.
+    pub shared_memory: Option<u64>,
 }

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::context;
 use super::error::Error;
 use super::tunnel::Remote;
 
 /// Where an engine listens, and who said so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Where.
     pub address: Address,
@@ -18,7 +20,7 @@ pub struct Endpoint {
 }
 
 /// Where an engine listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Address {
     /// A Unix socket, or a named pipe on Windows.
     Local(PathBuf),
@@ -34,7 +36,7 @@ pub enum Address {
 }
 
 /// The files of a secured connection.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tls {
     /// The authority that the engine's certificate must be signed by.
     pub authority: PathBuf,
@@ -52,7 +54,7 @@ impl Tls {
 }
 
 /// Who said where the engine is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Source {
     /// The target's `host`.
     Target,

@@ -109,6 +109,14 @@ impl Attempt {
         }
     }
 
+    /// Takes over the claim of a supervisor that died; `None` when one lives, or has taken it over already.
+    pub fn reclaim(&self, claim: &Claim) -> Result<Option<lock::Lock>, Error> {
+        let path = self.path("claim");
+        let Some(held) = lock::Lock::try_exclusive(&path)? else { return Ok(None) };
+        fs::write_in_place(&path, &to_json(claim))?;
+        Ok(Some(held))
+    }
+
     /// Takes the claim so that no supervisor can start any more; returns whether nobody had it before.
     pub fn bury(&self) -> Result<bool, Error> {
         fs::create_private_dir_all(&self.folder)?;
@@ -186,6 +194,8 @@ impl Attempt {
     /// Sets space aside so that the outcome can be recorded on a disk that the job's log has filled.
     pub fn reserve(&self) -> Result<(), Error> {
         let path = self.path(".reserve");
+        // A supervisor that died may have set it aside.
+        fs::remove_file(&path)?;
         let mut file = fs::create_new(&path)?;
         file.write_all(&vec![0x5a; 32 * 1024]).and_then(|()| file.sync_data()).context("write", &path)?;
         Ok(())
@@ -275,6 +285,21 @@ mod tests {
             attempt.ask_to_end(asked).expect("writable");
             assert_eq!(attempt.grace(own), expected);
         }
+    }
+
+    #[test]
+    fn the_claim_of_a_dead_supervisor_is_taken_over_by_one() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let attempt = Attempt::at(folder.path().to_owned());
+        let first = attempt.claim(&supervisor()).expect("writable").expect("nobody was first");
+        let second = Claim::Supervisor { pid: 2, started: 2, boot: "here".into() };
+        assert!(attempt.reclaim(&second).expect("readable").is_none(), "the first one lives");
+        drop(first);
+        let held = attempt.reclaim(&second).expect("writable").expect("the first one is dead");
+        assert!(attempt.reclaim(&second).expect("readable").is_none());
+        assert!(matches!(attempt.find().expect("readable"), Finding::Alive(_)));
+        drop(held);
+        assert_eq!(attempt.find().expect("readable"), Finding::Abandoned { claim: Some(second), damaged: None });
     }
 
     #[test]

@@ -15,5 +15,5 @@ pub mod store;
 pub use error::Error;
 pub use id::{Handle, InvalidId, JobId};
 pub use record::{Record, TrackerRecord, TrackingRecord};
-pub use spec::{Command, JobSpec, Launch};
+pub use spec::{Command, Container, JobSpec, Launch, Mount, User};
 pub use state::{Ending, JobState, Outcome};

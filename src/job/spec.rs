@@ -58,6 +58,57 @@ pub struct JobSpec {
     pub queue: Option<(String, u32)>,
     /// Whether the bootstrap asks the tracker before the command starts.
     pub preflight: bool,
+    /// The container that it runs in, on a target with containers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+}
+
+/// The container of a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Container {
+    /// The image, by its id.
+    pub image: String,
+    /// Whose processes run in it.
+    pub user: User,
+    /// The network that it joins; `None` is the engine's default.
+    pub network: Option<String>,
+    /// What it sees of the engine's machine.
+    pub mounts: Vec<Mount>,
+    /// Files and folders of the submitting machine that are copied in: the path there, and the one in the container.
+    pub copied: Vec<(PathBuf, String)>,
+    /// The platform of the image.
+    pub platform: Option<String>,
+    /// Bytes of `/dev/shm`.
+    pub shared_memory: Option<u64>,
+    /// How many processes and threads it may have.
+    pub pids: Option<u32>,
+}
+
+/// A user by numbers: names are an image's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// The user.
+    pub uid: u32,
+    /// The group.
+    pub gid: u32,
+}
+
+/// A folder of the engine's machine, or a volume by its name, as a container sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// An absolute path, or the name of a volume.
+    pub source: String,
+    /// The absolute path in the container.
+    pub target: String,
+    /// Whether the container may only read it.
+    pub read_only: bool,
+}
+
+impl Mount {
+    /// Returns whether the source is a path.
+    pub fn is_bind(&self) -> bool {
+        self.source.starts_with('/')
+    }
 }
 
 /// What travels to the supervisor over a pipe and is never stored.

@@ -46,6 +46,11 @@ pub enum Left {
     Unknown,
 }
 
+/// Listens at an address that a job knows already.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, Error> {
+    TcpListener::bind(address).map_err(Error::Listen)
+}
+
 /// A relay that is kept running until it is told to finish, or this value is dropped.
 #[derive(Debug)]
 pub struct Keeper {
@@ -101,6 +106,11 @@ impl Keeper {
                 Err(Error::Stillborn("it does not answer".to_owned()))
             }
         }
+    }
+
+    /// Returns where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Returns the address for the job.

@@ -44,7 +44,7 @@ use crate::auth::Credentials;
 use crate::support::secret::Secret;
 
 pub use error::Error;
-pub use keeper::{Keeper, Left};
+pub use keeper::{Keeper, Left, listen};
 pub use process::{run, sync};
 pub use route::{Listen, Placement, Route, Tracker, route, tracker_of};
 pub use shared::{Health, health};

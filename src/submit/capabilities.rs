@@ -17,14 +17,17 @@ pub struct Capability {
 }
 
 /// Compares; everything that the target cannot do is refused at once, each by the key's name.
-pub(super) fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Capability>, Error> {
-    let can = target.capabilities();
-    let (cpus, gpus) = (Count(can.cpus as usize, "CPU").to_string(), Count(can.gpus as usize, "GPU").to_string());
+pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Capability>, Error> {
+    let can = target.capabilities().await?;
+    let cpus = Count(can.cpus as usize, "CPU").to_string();
+    let gpus = can.gpus.map_or_else(|| "GPUs".to_owned(), |count| Count(count as usize, "GPU").to_string());
     let asked = &run.resources;
+    let memory = can.memory_refusal.clone().or_else(|| can.memory.filter(|there| asked.memory > Some(*there)).map(has_memory));
     let refusals: Vec<(&'static str, String)> = [
         asked.cpus.filter(|count| *count > can.cpus).map(|_| ("resources.cpus", format!("it has {cpus}"))),
-        asked.memory.and(can.memory_refusal.clone()).map(|reason| ("resources.memory", reason)),
-        asked.gpus.filter(|count| *count > can.gpus).map(|_| ("resources.gpus", format!("it has {gpus}"))),
+        asked.memory.and(memory).map(|reason| ("resources.memory", reason)),
+        asked.gpus.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| ("resources.gpus", format!("it has {gpus}"))),
+        asked.shared_memory.filter(|_| !can.shared_memory).map(|_| ("resources.shared_memory", "only containers have their own".to_owned())),
     ]
     .into_iter()
     .flatten()
@@ -43,4 +46,8 @@ pub(super) fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Capabili
             can: "is kept by the supervisor".to_owned(),
         },
     ])
+}
+
+fn has_memory(bytes: u64) -> String {
+    format!("it has {}", Size(bytes))
 }

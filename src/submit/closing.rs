@@ -2,7 +2,8 @@
 //! true final status at its end.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,11 +13,12 @@ use super::{artifacts, delivery};
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, JobSpec, Outcome};
 use crate::relay::{self, Finish, Keeper, Left};
-use crate::support::causes;
 use crate::support::secret::Secret;
+use crate::support::{causes, fs};
 use crate::target;
+use crate::target::docker::InContainer;
 use crate::target::local::Process;
-use crate::target::supervised::{self, Closing, Vicinity};
+use crate::target::supervised::{self, Closing, Runner, Turn, Vicinity};
 use crate::tracking::{self, Client, Connection, Relaying, Status};
 
 /// What travels to the supervisor in a launch's `closing`.
@@ -27,7 +29,7 @@ pub(super) struct Task {
     /// The MLflow run.
     pub(super) run_id: String,
     /// The MLflow run and its experiment as the submitter saw them, for a relay whose tracker is away.
-    pub(super) injected: relay::Injected,
+    pub(super) injected: Option<relay::Injected>,
     /// What the relay does with writes.
     pub(super) relaying: Relaying,
 }
@@ -43,9 +45,29 @@ struct Tracker {
     relay: Mutex<Option<Keeper>>,
 }
 
+/// Where the relay of a job is that outlives its supervisor, for the next one: the job knows this address and this token and no others.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    address: SocketAddr,
+    token: Secret,
+    relaying: Relaying,
+}
+
+impl Place {
+    fn file(attempt: &Attempt) -> PathBuf {
+        attempt.path("relay.json")
+    }
+
+    fn read(attempt: &Attempt) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(Self::file(attempt)).ok()?).ok()
+    }
+}
+
 /// Runs the supervisor of an attempt in this process, to the job's end.
-pub fn supervise(folder: &Path) -> Result<(), target::Error> {
-    supervised::supervise(folder, &Process, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()), relay: Mutex::new(None) }))
+pub fn supervise(folder: &Path, turn: Turn) -> Result<(), target::Error> {
+    let is_contained = Attempt::at(folder.to_owned()).spec()?.is_some_and(|spec| spec.container.is_some());
+    let runner: &dyn Runner = if is_contained { &InContainer::default() } else { &Process };
+    supervised::supervise(folder, turn, runner, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()), relay: Mutex::new(None) }))
 }
 
 impl Closing for Tracker {
@@ -60,18 +82,31 @@ impl Closing for Tracker {
             relay::Route::Relay { listen, upstream } => (listen, upstream),
             relay::Route::Direct { .. } | relay::Route::None { .. } => return Err("there is no way to the tracker".to_owned()),
         };
-        let token = Secret::new(relay::token());
+        let before = Place::read(&self.attempt);
+        let (relaying, token) = match &before {
+            Some(place) => (place.relaying, place.token.clone()),
+            None => (task.relaying, Secret::new(relay::token())),
+        };
         let own = relay::Task {
             folder: delivery::folder(&self.attempt),
             uri,
             credentials: task.connection.auth.clone(),
             token: token.clone(),
-            injected: Some(task.injected),
-            spools: task.relaying.mode == tracking::RelayMode::Spool,
-            limits: delivery::limits(&task.relaying),
+            injected: task.injected,
+            spools: relaying.mode == tracking::RelayMode::Spool,
+            limits: delivery::limits(&relaying),
         };
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
-        let keeper = Keeper::start(program, address, own).map_err(|error| causes::in_one_line(&error))?;
+        let keeper = match &before {
+            Some(place) => relay::listen(place.address).and_then(|listener| Keeper::on(program, listener, own)),
+            None => Keeper::start(program, address, own),
+        };
+        let keeper = keeper.map_err(|error| causes::in_one_line(&error))?;
+        if spec.container.is_some() && before.is_none() {
+            let place = Place { address: keeper.address(), token: token.clone(), relaying };
+            let text = serde_json::to_vec(&place).expect("plain data of ours always serialises");
+            fs::write_private(Place::file(&self.attempt), &text).map_err(|error| causes::in_one_line(&error))?;
+        }
         let variables = tracking::through_relay(&keeper.uri(), &token, &spec.variables);
         *self.relay.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(keeper);
         Ok(variables)

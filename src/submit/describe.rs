@@ -8,10 +8,12 @@ use super::closing::Task;
 use crate::config::{Entry, Input, PathKind, placeholders};
 use crate::environment::Environment;
 use crate::job::attempt::Attempt;
-use crate::job::{Command, JobSpec, Launch, Record};
+use crate::job::{Command, Container, JobSpec, Launch, Record, User};
 use crate::relay;
 use crate::support::secret::Secret;
-use crate::support::shell;
+use crate::support::{platform, shell};
+use crate::target::config::TargetConfig;
+use crate::target::docker::place;
 use crate::tracking::{self, Connection, Injected, Injection, Via};
 
 /// Where an environment is, or will be.
@@ -22,11 +24,18 @@ pub(super) struct Place {
     pub(super) python: PathBuf,
     /// The lock file that a live job holds in shared mode.
     pub(super) lease_file: PathBuf,
+    /// The id of the image that it is in, a stand-in until it is built; folder and interpreter are paths there.
+    pub(super) image: Option<String>,
 }
 
 impl From<&Environment> for Place {
     fn from(environment: &Environment) -> Self {
-        Self { folder: environment.folder.clone(), python: environment.python.clone(), lease_file: environment.lease_file.clone() }
+        Self {
+            folder: environment.folder.clone(),
+            python: environment.python.clone(),
+            lease_file: environment.lease_file.clone(),
+            image: environment.image.as_ref().map(|image| image.id.clone()),
+        }
     }
 }
 
@@ -74,6 +83,7 @@ impl Parts<'_> {
             grace: run.grace,
             queue: run.target.value.max_jobs.map(|limit| (run.target.value.name.clone(), limit)),
             preflight: self.connection.is_some(),
+            container: self.container(),
         }
     }
 
@@ -85,10 +95,42 @@ impl Parts<'_> {
         launch.secrets.extend(self.injected().secret);
         if let (Some(connection), Some(tracked), Some(injected)) = (self.connection, &self.record.tracking, injected) {
             let relaying = run.tracking.value.relay;
-            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone(), injected, relaying };
+            let task = Task { connection: connection.clone(), run_id: tracked.run_id.clone(), injected: Some(injected), relaying };
             launch.closing = Some(Secret::new(serde_json::to_string(&task).expect("a task is plain data")));
         }
         launch
+    }
+
+    fn container(&self) -> Option<Container> {
+        let (Some(image), TargetConfig::Docker(docker)) = (&self.environment.image, &self.plan.run.target.value.config) else {
+            return None;
+        };
+        Some(Container {
+            image: image.clone(),
+            user: docker.user.unwrap_or_else(submitter),
+            network: docker.network.clone(),
+            mounts: docker.mounts.clone(),
+            copied: self.copied(),
+            platform: docker.platform.as_ref().map(|platform| platform.0.clone()),
+            shared_memory: self.plan.run.resources.shared_memory,
+            pids: docker.pids_limit,
+        })
+    }
+
+    /// Returns the inputs of this machine, and where a container has them.
+    fn copied(&self) -> Vec<(PathBuf, String)> {
+        let inputs = self.plan.run.inputs.iter();
+        inputs
+            .filter_map(|(name, input)| match input {
+                Input::Local { path, .. } => Some((path.clone(), inside(name, path))),
+                Input::Literal(_) | Input::OnTarget { .. } => None,
+            })
+            .collect()
+    }
+
+    /// Returns the folder in which the job finds its own folders.
+    fn home(&self) -> PathBuf {
+        if self.environment.image.is_some() { PathBuf::from(place::HOME) } else { self.attempt().folder().to_owned() }
     }
 
     fn injected(&self) -> Injected {
@@ -108,12 +150,13 @@ impl Parts<'_> {
         let inputs = run.inputs.iter().map(|(name, input)| {
             let value = match input {
                 Input::Literal(text) => text.clone(),
+                Input::Local { path, .. } if self.environment.image.is_some() => inside(name, path),
                 Input::Local { path, .. } => path.display().to_string(),
                 Input::OnTarget { path, .. } => path.clone(),
             };
             (format!("inputs.{name}"), value)
         });
-        let collected = self.attempt().path("collected");
+        let collected = self.home().join("collected");
         let outputs = run.outputs.iter().map(|(name, _)| (format!("outputs.{name}"), collected.join(name).display().to_string()));
         inputs.chain(outputs).collect()
     }
@@ -133,6 +176,12 @@ impl Parts<'_> {
         ]
         .map(|(name, value)| (name.to_owned(), value))
         .to_vec();
+        if self.environment.image.is_some() {
+            // The image has the environment on its own PATH.
+            plain.retain(|(name, _)| name != "PATH");
+            let own = [("HOME", format!("{}/home", place::HOME)), ("USER", "sendoff".to_owned())];
+            plain.extend(own.map(|(name, value)| (name.to_owned(), value)));
+        }
         plain.extend(self.values().into_iter().map(|(name, value)| {
             let name = name.replacen("inputs.", "SENDOFF_INPUT_", 1).replacen("outputs.", "SENDOFF_OUTPUT_", 1);
             (name.to_uppercase(), value)
@@ -151,7 +200,7 @@ impl Parts<'_> {
         match &run.entry {
             Entry::Script(script) => Command::Program([python, script.clone()].into_iter().chain(arguments).collect()),
             Entry::Notebook(notebook) => {
-                let folder = self.attempt().path("collected").display().to_string();
+                let folder = self.home().join("collected").display().to_string();
                 let words = [&python, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output-dir", &folder, notebook];
                 Command::Program(words.map(str::to_owned).to_vec())
             }
@@ -161,5 +210,19 @@ impl Parts<'_> {
                 Command::Shell(if rest.is_empty() { line } else { format!("{line} {rest}") })
             }
         }
+    }
+}
+
+/// Returns where a container has an input of this machine, under its own name: what reads it may look at the ending.
+fn inside(name: &str, path: &Path) -> String {
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    format!("{}/inputs/{name}/{file}", place::HOME)
+}
+
+/// Returns the user whose files a job's are to be: who submits, and nobody that is anything on the engine's machine when that is root.
+fn submitter() -> User {
+    match platform::own_user() {
+        (0, _) => User { uid: 1000, gid: 1000 },
+        (uid, gid) => User { uid, gid },
     }
 }

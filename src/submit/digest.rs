@@ -15,6 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Entry, Input, PathKind, RunConfig};
+use crate::target::config::TargetConfig;
 use crate::tracking::Attach;
 
 #[derive(Serialize)]
@@ -42,6 +43,39 @@ struct Canonical<'a> {
     experiment: &'a str,
     display_name: Option<&'a str>,
     attach: &'static str,
+    /// Bytes of `/dev/shm`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_memory: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    container: Option<Container<'a>>,
+}
+
+/// What is said of the container beyond its kind; absent when nothing is.
+#[derive(Default, PartialEq, Eq, Serialize)]
+struct Container<'a> {
+    host: Option<&'a str>,
+    image: Option<&'a str>,
+    network: Option<&'a str>,
+    mounts: Vec<(&'a str, &'a str, bool)>,
+    user: Option<(u32, u32)>,
+    platform: Option<&'a str>,
+    pids_limit: Option<u32>,
+}
+
+impl<'a> Container<'a> {
+    fn of(config: &'a TargetConfig) -> Option<Self> {
+        let TargetConfig::Docker(docker) = config else { return None };
+        let container = Self {
+            host: docker.host.as_deref(),
+            image: docker.image.as_deref(),
+            network: docker.network.as_deref(),
+            mounts: docker.mounts.iter().map(|mount| (mount.source.as_str(), mount.target.as_str(), mount.read_only)).collect(),
+            user: docker.user.map(|user| (user.uid, user.gid)),
+            platform: docker.platform.as_ref().map(|platform| platform.0.as_str()),
+            pids_limit: docker.pids_limit,
+        };
+        Some(container).filter(|container| *container != Self::default())
+    }
 }
 
 /// Returns the canonical form of what a run config means, once the plan has found its experiment and its way to attach.
@@ -93,6 +127,8 @@ fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
             Attach::Run => "run",
             Attach::Parent => "parent",
         },
+        shared_memory: run.resources.shared_memory,
+        container: Container::of(&run.target.value.config),
     };
     serde_json::to_string(&canonical).expect("the canonical form is plain JSON")
 }

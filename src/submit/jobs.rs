@@ -8,17 +8,17 @@ use tokio::time::timeout;
 use super::Error;
 use super::closing::{self, CLOSED, status_of};
 use super::delivery::{self, Delivery};
-use super::{artifacts, mlflow_run};
+use super::{artifacts, mlflow_run, targets};
 use crate::config;
 use crate::job::attempt::{self, Attempt};
 use crate::job::store::{Step, Store};
-use crate::job::{Handle, JobId, JobState, Record};
+use crate::job::{Handle, JobId, JobState, Launch, Record};
 use crate::relay::{Finish, Pending};
 use crate::support::dirs::Dirs;
 use crate::support::platform;
-use crate::target::local::Local;
+use crate::support::secret::Secret;
 use crate::target::{JobRef, Presence, Target};
-use crate::tracking::{Client, Connection, Status, managed::Managed};
+use crate::tracking::{Client, Connection, Relaying, Status, managed::Managed};
 
 /// How long a command waits for the tracker of a job that it was asked about.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,9 +38,9 @@ impl Jobs {
         Ok(Self { store: Store::open(&dirs.data)?, dirs: dirs.clone(), variables: variables.clone() })
     }
 
-    /// Returns the target of a record; today all are local.
-    pub fn target(&self, _record: &Record) -> Local {
-        Local::new(&self.dirs.data)
+    /// Returns the target of a record.
+    pub fn target(&self, record: &Record) -> Box<dyn Target> {
+        targets::of_record(&record.target_kind, &self.dirs.data)
     }
 
     /// Returns how a record's attempt is named to its target.
@@ -72,7 +72,7 @@ impl Jobs {
 
     /// Returns the job's id on this machine, for a handle that leads here: by the machine's name, or because a job of ours has this handle.
     fn here(&mut self, handle: Handle) -> Result<String, Error> {
-        if handle.kind != "local" {
+        if !["local", "docker"].contains(&handle.kind.as_str()) {
             return Err(Error::ForeignKind { handle: handle.to_string(), kind: handle.kind });
         }
         let here = platform::host_name();
@@ -119,6 +119,7 @@ impl Jobs {
     /// Takes over what the target says of a job that was handed to it.
     async fn observe(&mut self, before: Record, seen: Presence) -> Result<Record, Error> {
         let mut record = before.clone();
+        let seen = if seen == Presence::Unattended { self.ask(&record).await? } else { seen };
         if let Presence::Present(state) = seen {
             record.state = record.state.observed(state);
         }
@@ -159,6 +160,7 @@ impl Jobs {
                 record.state = state;
                 self.store.put(&record)?;
             }
+            Presence::Unattended => {}
             Presence::Absent => {
                 if let Some(connection) = self.connection(&record)
                     && let Ok(found) = mlflow_run::forgotten(self, &connection, &record).await
@@ -172,9 +174,27 @@ impl Jobs {
         Ok(record)
     }
 
-    async fn ask(&self, record: &Record) -> Result<Presence, Error> {
-        let answers = self.target(record).states(&[Self::reference(record)]).await?;
-        Ok(answers.into_iter().next().unwrap_or(Presence::Absent))
+    /// Asks the target of a job about it, and has it watched over again when nobody does.
+    pub(super) async fn ask(&self, record: &Record) -> Result<Presence, Error> {
+        let (target, job) = (self.target(record), Self::reference(record));
+        let seen = target.states(std::slice::from_ref(&job)).await?.pop().unwrap_or(Presence::Absent);
+        if seen != Presence::Unattended {
+            return Ok(seen);
+        }
+        target.attend(&job, &self.launch_again(record)).await?;
+        Ok(target.states(&[job]).await?.pop().unwrap_or(Presence::Absent))
+    }
+
+    /// Returns what the end of a job needs whose supervisor died: the way to its tracker.
+    fn launch_again(&self, record: &Record) -> Launch {
+        let task = self.connection(record).zip(record.tracking.as_ref()).map(|(connection, tracking)| closing::Task {
+            connection,
+            run_id: tracking.run_id.clone(),
+            injected: None,
+            relaying: Relaying::default(),
+        });
+        let closing = task.map(|task| Secret::new(serde_json::to_string(&task).expect("a task is plain data")));
+        Launch { closing, ..Launch::default() }
     }
 
     /// Closes the MLflow run if that is not done yet; a tracker that is away is asked again by the next command.

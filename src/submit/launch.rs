@@ -11,7 +11,7 @@ use super::mlflow_run::{Past, has_open_intent, mlflow_run, tag_facts, tracked};
 use super::prepare::{Prepared, prepare};
 use super::settle::{Settled, settle};
 use super::{Error, Jobs, Observer, Plan};
-use super::{artifacts, kept};
+use super::{artifacts, kept, targets};
 use crate::job::attempt::Attempt;
 use crate::job::store::Step;
 use crate::job::{Handle, JobId, JobState, Record, TrackerRecord};
@@ -19,7 +19,6 @@ use crate::relay;
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::{clock, fault, platform};
-use crate::target::Target;
 use crate::tracking::{self, Client, Status};
 
 /// How to submit.
@@ -59,7 +58,7 @@ pub async fn submit(
         return Err(problem.into());
     }
     let plan = std::sync::Arc::new(plan);
-    let prepared = prepare(&plan, &options, dirs, &observer).await?;
+    let prepared = prepare(&plan, &options, dirs, variables, &observer).await?;
     let mut jobs = Jobs::open(dirs, variables)?;
     if let Some(aside) = &jobs.store.moved_aside {
         observer.warn(&format!("the job store was broken; it was moved to `{}` and made anew from the job folders", aside.display()));
@@ -131,7 +130,7 @@ pub(super) fn digest(config: &str, snapshot: &str, environment: &str) -> String 
 }
 
 pub(super) fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
-    let handle = Handle { kind: "local".to_owned(), place: platform::host_name(), id: id.to_string() };
+    let handle = Handle { kind: plan.run.target.value.config.kind().word().to_owned(), place: platform::host_name(), id: id.to_string() };
     Record {
         version: 1,
         id: id.clone(),
@@ -199,7 +198,7 @@ impl HandingOver<'_> {
             variables: self.variables,
         };
         let (spec, launch) = (parts.spec(), parts.launch(injected));
-        let target = self.jobs.target(&record);
+        let target = targets::chosen(&self.plan.run.target.value, self.dirs, self.variables)?;
         target.prepare(&spec).await?;
         artifacts::write(&parts.attempt(), &kept::files(self.plan, self.prepared))?;
         self.jobs.store.intend(&record.id, record.attempt, Step::Submit)?;

@@ -22,6 +22,8 @@ mod prepare;
 mod rehearsal;
 mod rerun;
 mod settle;
+mod site;
+mod targets;
 mod tracker;
 mod watch;
 

@@ -5,14 +5,13 @@ use std::path::Path;
 
 use super::capabilities::{self, Capability};
 use super::kept::Again;
-use super::{Error, Tracker};
+use super::site::{self, Site};
+use super::{Error, Tracker, targets};
 use crate::config::{Entry, Loaded, Origin, RunConfig, Sourced};
-use crate::environment::{self, Environments};
+use crate::environment;
 use crate::snapshot::{self, Listing, git};
 use crate::support::dirs::Dirs;
 use crate::support::words::Size;
-use crate::target::config::TargetConfig;
-use crate::target::local::Local;
 use crate::tracking::{self, Attach, Uri};
 
 /// Bytes over which a snapshot is warned about.
@@ -119,10 +118,7 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         take_over(&mut run, again)?;
     }
     let target = &run.target.value;
-    if let TargetConfig::NotBuilt(kind) = &target.config {
-        return Err(Error::NotBuilt { name: target.name.clone(), kind: kind.word() });
-    }
-    let capabilities = capabilities::check(&run, &Local::new(&dirs.data))?;
+    let capabilities = capabilities::check(&run, targets::chosen(target, dirs, variables)?.as_ref()).await?;
     let missing: Vec<String> = run.secrets.iter().filter(|name| !variables.contains_key(*name)).cloned().collect();
     if !missing.is_empty() {
         return Err(Error::SecretsMissing(missing));
@@ -171,15 +167,13 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
     }
     let typed = again.as_ref().is_some_and(|again| again.kept.typed && matches!(run.tracking.origin, Origin::Job(_)));
     let tracker = Tracker::ask(&run, typed, dirs, variables).await?;
-    let mut environment = run.environment.clone();
+    let mut environment = site::based(&run.environment, &run.target.value);
     environment.mlflow = tracker.client();
     if matches!(run.entry, Entry::Notebook(_)) {
         environment.extra = environment::NOTEBOOK_PACKAGES.map(str::to_owned).to_vec();
     }
-    let inspection = match &again {
-        Some(again) => Environments::new(dirs).inspect_fixed(&again.kept.environment),
-        None => Environments::new(dirs).inspect(&environment)?,
-    };
+    let site = Site::of(&run.target.value, dirs, variables).await?;
+    let inspection = site.inspect(&environment, again.as_ref().map(|again| &again.kept.environment)).await?;
     warnings.extend(tracker.skew(inspection.lock.as_deref(), &environment));
     let experiment =
         run.experiment_name.as_ref().map_or_else(|| snapshot::git::default_experiment(&run.source_directory), |name| name.value.clone());

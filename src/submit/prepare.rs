@@ -1,16 +1,19 @@
 //! Makes what a submission needs: snapshot, environment and tracker, side by side. All of it may be made again at no harm.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::site::Site;
 use super::{Error, Observer, Options, Plan, Tracker, garbage};
-use crate::environment::{self, Environment, Environments};
+use crate::environment::{self, Environment};
 use crate::job;
 use crate::snapshot::{self, git};
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::stop;
 use crate::support::words::Count;
+use crate::target::config::TargetConfig;
 use crate::tracking::managed::{self, Managed};
 use crate::tracking::{Client, Connection};
 
@@ -29,9 +32,9 @@ pub(super) struct Prepared {
 }
 
 /// Hands the steps of environment and managed server on to the observer.
-struct Steps<'a>(&'a dyn Observer);
+struct Steps(Arc<dyn Observer>);
 
-impl environment::Progress for Steps<'_> {
+impl environment::Progress for Steps {
     fn step(&self, step: environment::Step) {
         match step {
             environment::Step::InstallingUv => self.0.step("installing uv"),
@@ -52,7 +55,7 @@ impl environment::Progress for Steps<'_> {
     }
 }
 
-impl managed::Progress for Steps<'_> {
+impl managed::Progress for Steps {
     fn installing(&self) {
         self.0.step("installing the managed MLflow server (once)");
     }
@@ -63,7 +66,13 @@ impl managed::Progress for Steps<'_> {
 }
 
 /// Makes all three.
-pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, observer: &Arc<dyn Observer>) -> Result<Prepared, Error> {
+pub(super) async fn prepare(
+    plan: &Arc<Plan>,
+    options: &Options,
+    dirs: &Dirs,
+    variables: &BTreeMap<String, String>,
+    observer: &Arc<dyn Observer>,
+) -> Result<Prepared, Error> {
     let in_use = {
         let dirs = dirs.clone();
         tokio::task::spawn_blocking(move || garbage::in_use(&dirs)).await.map_err(|_| Error::Panicked)?.map_err(job::Error::File)?
@@ -84,17 +93,15 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
         _ => None,
     };
     let building = {
-        let (environments, upgrade, observer, plan) = (Environments::new(dirs), options.upgrade, observer.clone(), plan.clone());
-        tokio::task::spawn_blocking(move || match &plan.again {
-            Some(again) => environments.restore(&plan.environment, again.kept.environment.clone(), &Steps(observer.as_ref())),
-            None => environments.provision(&plan.environment, upgrade, &Steps(observer.as_ref())),
-        })
+        let site = Site::of(&plan.run.target.value, dirs, variables).await?;
+        let again = plan.again.as_ref().map(|again| again.kept.environment.clone());
+        tokio::spawn(site.provision(plan.environment.clone(), again, options.upgrade, Steps(observer.clone())))
     };
     let tracking = async {
         if !plan.is_managed() {
             return Ok(remote);
         }
-        let server = Managed::new(dirs).ensure(&Steps(observer.as_ref())).await?;
+        let server = Managed::new(dirs).ensure(&Steps(observer.clone())).await?;
         let connection = Connection::managed(server.uri());
         Client::new(&connection)?.preflight().await?;
         Ok::<_, Error>(Some(connection))
@@ -116,6 +123,10 @@ pub(super) async fn prepare(plan: &Arc<Plan>, options: &Options, dirs: &Dirs, ob
             let _ = packing.await;
         }
         if !building.is_finished() {
+            // A build on an engine ends with whoever waits for it.
+            if matches!(plan.run.target.value.config, TargetConfig::Docker(_)) {
+                building.abort();
+            }
             let _ = building.await;
         }
         // The managed server may be being installed, on a thread that nobody holds any more.

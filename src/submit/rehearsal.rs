@@ -2,23 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::describe::{Parts, Place};
+use super::describe::Parts;
 use super::digest::Keys;
 use super::kept;
 use super::launch::{digest, new_record, wanted_id};
 use super::mlflow_run::tag_facts;
 use super::settle::{Decision, Wanted, decide};
-use super::{Error, Options, Plan, Tracker};
+use super::{Error, Options, Plan, Tracker, site, targets};
 use crate::auth::Credentials;
-use crate::environment::{EnvironmentId, Environments};
+use crate::environment::EnvironmentId;
 use crate::job::attempt::{Attempt, Finding};
 use crate::job::store::Store;
 use crate::job::{JobId, JobSpec, JobState, Record, TrackingRecord};
 use crate::snapshot;
 use crate::support::dirs::Dirs;
 use crate::support::secret::Secret;
-use crate::target::Target;
-use crate::target::local::Local;
 use crate::tracking::{self, Connection};
 
 /// Stands for what the tracker names at submission.
@@ -93,12 +91,11 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
         closed: false,
     });
     let tags = tracking::tags(&tag_facts(plan, &record, plan.git().0.as_ref()));
-    let (folder, python, lease_file) = Environments::new(dirs).place(&environment);
     let archive = dirs.cache.join("snapshots").join(format!("{}.zip", record.snapshot));
     let parts = Parts {
         plan,
         archive: &archive,
-        environment: Place { folder, python, lease_file },
+        environment: site::place(&plan.run.target.value, dirs, &environment),
         connection: connection.as_ref(),
         record: &record,
         tags: &tags,
@@ -111,7 +108,7 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
             HIDDEN.clone_into(value);
         }
     }
-    let bootstrap = Local::new(&dirs.data).render(&spec)?;
+    let bootstrap = targets::chosen(&plan.run.target.value, dirs, variables)?.render(&spec)?;
     let travels = "in a file of mode 0600 that the bootstrap reads and removes before the command starts";
     let mut secrets: Vec<SecretVariable> = parts.launch(None).secrets.into_keys().map(|name| SecretVariable { name, travels }).collect();
     if connection.is_some() {

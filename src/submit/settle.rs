@@ -7,7 +7,7 @@ use super::prepare::Prepared;
 use super::{Error, Jobs, Options, Plan};
 use crate::job::store::Step;
 use crate::job::{JobState, Record};
-use crate::target::{Presence, Target};
+use crate::target::Presence;
 
 /// How long a new attempt waits for the delivery of what the one before has written.
 const DELIVERY: Duration = Duration::from_mins(1);
@@ -24,8 +24,8 @@ pub(super) enum Settled {
 pub(super) async fn settle(jobs: &mut Jobs, known: Record, options: &Options, plan: &Plan, prepared: &Prepared) -> Result<Settled, Error> {
     let mut record = known;
     if record.state == JobState::Preparing {
-        match jobs.target(&record).states(&[Jobs::reference(&record)]).await?.pop() {
-            Some(Presence::Present(state)) => {
+        match jobs.ask(&record).await? {
+            Presence::Present(state) => {
                 jobs.store.conclude(&record.id, record.attempt, Step::Submit, "adopted")?;
                 record.state = state;
                 jobs.store.put(&record)?;

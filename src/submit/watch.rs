@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::{Error, Jobs};
 use crate::job::{JobState, Record};
 use crate::support::fs::Context;
-use crate::target::{Presence, Target};
+use crate::target::Presence;
 
 /// Copies what a log has from an offset on; returns the new offset. A log that is not there yet has nothing.
 pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std::io::Result<u64> {

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use crate::job;
 use crate::support::hints::Hints;
 use crate::support::{fs, template, words::Span};
+use crate::{engine, job};
 
 /// A target could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,25 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
+    /// The container engine refused, or is not there.
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    /// A container has no way to this machine.
+    #[error("a container on the network `{network}` cannot reach this machine: {reason}")]
+    NoGateway {
+        /// The network.
+        network: String,
+        /// Why.
+        reason: String,
+    },
+    /// A container that is not this job's has its name.
+    #[error("there is a container `{name}` already, and it is not this job's")]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// The container's id.
+        id: String,
+    },
     /// Something is in the way of what would be downloaded.
     #[error("`{0}` exists already")]
     InTheWay(String),
@@ -70,6 +89,13 @@ impl Hints for Error {
             Self::InTheWay(_) => vec!["move it away, or choose another folder with `--to`".to_owned()],
             Self::Unkillable { .. } => {
                 vec!["a process in uninterruptible sleep (a hanging network disk, say) ends when its call returns".to_owned()]
+            }
+            Self::Engine(error) => error.hints(),
+            Self::NoGateway { .. } => {
+                vec!["use a tracker that containers reach by its own address, or `network: host`; `--no-tracking` goes without".to_owned()]
+            }
+            Self::NameTaken { id, .. } => {
+                vec![format!("choose another `--job-id`, or remove it: `docker rm {}`", id.get(..12).unwrap_or(id))]
             }
             Self::GivenUp { .. } => vec!["submit it again".to_owned()],
             Self::Tracking { .. } | Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),

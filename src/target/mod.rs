@@ -4,6 +4,7 @@
 //! run config before anything is sent.
 
 pub mod config;
+pub mod docker;
 mod error;
 pub mod local;
 pub mod supervised;
@@ -22,10 +23,14 @@ pub use error::Error;
 pub struct Capabilities {
     /// `None` when memory can be limited, else the reason why not.
     pub memory_refusal: Option<String>,
+    /// How much memory there is, in bytes, where the target knows it.
+    pub memory: Option<u64>,
     /// How many CPUs there are.
     pub cpus: u32,
-    /// How many GPUs there are.
-    pub gpus: u32,
+    /// How many GPUs there are; `None` when there are some, and only a job that wants too many finds out.
+    pub gpus: Option<u32>,
+    /// Whether a job can have a `/dev/shm` of its own size.
+    pub shared_memory: bool,
 }
 
 /// One attempt of a job, as a target is asked about it.
@@ -44,6 +49,8 @@ pub enum Presence {
     Absent,
     /// It has it.
     Present(JobState),
+    /// It has it, and nobody watches over it: [`Target::attend`] is to be called.
+    Unattended,
 }
 
 /// A place that runs jobs.
@@ -57,7 +64,7 @@ pub enum Presence {
 #[async_trait]
 pub trait Target: Send + Sync {
     /// Says what the target can do; changes nothing.
-    fn capabilities(&self) -> Capabilities;
+    async fn capabilities(&self) -> Result<Capabilities, Error>;
 
     /// Returns what [`Target::submit`] would run, for `plan`.
     fn render(&self, spec: &JobSpec) -> Result<String, Error>;
@@ -67,6 +74,12 @@ pub trait Target: Send + Sync {
 
     /// Starts a prepared job.
     async fn submit(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error>;
+
+    /// Watches over a job again that is [`Presence::Unattended`]; the launch holds what its end needs, and none of the job's own secrets.
+    async fn attend(&self, job: &JobRef, launch: &Launch) -> Result<(), Error> {
+        let _ = (job, launch);
+        Ok(())
+    }
 
     /// Returns the state of each job, in order.
     async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error>;

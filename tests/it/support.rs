@@ -48,6 +48,14 @@ pub(crate) fn path() -> &'static str {
     })
 }
 
+/// Does something with the container engine of this machine.
+pub(crate) fn engine<T>(act: impl AsyncFnOnce(sendoff::engine::Engine) -> T) -> T {
+    let variables = std::env::vars().collect();
+    let endpoint = sendoff::engine::Endpoint::choose(None, &variables, Path::new("/nonexistent")).expect("there is an engine");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    runtime.block_on(async { act(sendoff::engine::Engine::connect(&endpoint).await.expect("it answers")).await })
+}
+
 impl Sandbox {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -59,8 +67,13 @@ impl Sandbox {
 
     /// Sets a variable for every later command.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
+        self.set(name, value);
         self
+    }
+
+    /// Sets a variable for every later command.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.variables.push((name.to_owned(), value.to_owned()));
     }
 
     pub(crate) fn project(&self) -> PathBuf {
@@ -185,6 +198,23 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn nothing_runs(&self) {
         wait_until(|| if self.processes().is_empty() { Ok(()) } else { Err(format!("{:?}", self.processes())) });
+    }
+
+    /// Removes the containers of this sandbox's jobs.
+    pub(crate) fn remove_containers(&self) {
+        let owner = self.home().join("data").canonicalize().unwrap_or_else(|_| self.home().join("data")).display().to_string();
+        engine(async |engine| {
+            for container in engine.list(&[(sendoff::target::docker::place::OWNER, owner.as_str())]).await.unwrap_or_default() {
+                let _ = engine.remove(&container.id, sendoff::engine::Removal::Forced).await;
+            }
+        });
+    }
+
+    /// Returns the names of the containers that this sandbox's jobs have on the engine, with what each does.
+    pub(crate) fn containers(&self) -> Vec<String> {
+        let owner = self.home().join("data").canonicalize().unwrap_or_else(|_| self.home().join("data")).display().to_string();
+        let listed = engine(async |engine| engine.list(&[(sendoff::target::docker::place::OWNER, owner.as_str())]).await);
+        listed.expect("containers are listed").into_iter().map(|container| format!("{} {:?}", container.name, container.state)).collect()
     }
 
     /// Returns a file of the first attempt of a job.

@@ -6,7 +6,6 @@ use clap::Args;
 use sendoff::snapshot::keep_out;
 use sendoff::submit::Jobs;
 use sendoff::support::words::Count;
-use sendoff::target::Target;
 use serde::Serialize;
 
 use super::World;

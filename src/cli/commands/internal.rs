@@ -7,6 +7,7 @@ use sendoff::relay::personal;
 use sendoff::support::dirs::Dirs;
 use sendoff::support::http;
 use sendoff::target::local;
+use sendoff::target::supervised::Turn;
 use sendoff::tracking::managed::Managed;
 
 use crate::cli::exit::Exit;
@@ -27,9 +28,9 @@ pub(crate) struct Enter {
     join: Option<PathBuf>,
 }
 
-pub(crate) fn supervise(folder: &Path) -> Result<Exit, Failure> {
+pub(crate) fn supervise(folder: &Path, again: bool) -> Result<Exit, Failure> {
     http::install_tls();
-    sendoff::submit::supervise(folder)?;
+    sendoff::submit::supervise(folder, if again { Turn::Again } else { Turn::First })?;
     Ok(Exit::Success)
 }
 

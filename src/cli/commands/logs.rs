@@ -6,7 +6,6 @@ use clap::Args;
 use sendoff::job::JobState;
 use sendoff::submit::{Jobs, Watch};
 use sendoff::support::fs::Context;
-use sendoff::target::Target;
 use serde::Serialize;
 
 use super::World;

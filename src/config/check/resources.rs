@@ -14,6 +14,7 @@ pub(in crate::config) struct Sources {
     pub(in crate::config) memory: Option<Sourced<u64>>,
     pub(in crate::config) gpus: Option<Sourced<u32>>,
     pub(in crate::config) max_duration: Option<Sourced<Duration>>,
+    pub(in crate::config) shared_memory: Option<Sourced<u64>>,
 }
 
 impl Sources {
@@ -24,6 +25,7 @@ impl Sources {
             memory: self.memory.as_ref().map(|memory| memory.value),
             gpus: self.gpus.as_ref().map(|gpus| gpus.value),
             max_duration: self.max_duration.as_ref().map(|limit| limit.value),
+            shared_memory: self.shared_memory.as_ref().map(|size| size.value),
         }
     }
 }
@@ -53,6 +55,7 @@ pub(super) fn check(document: &document::RunConfig, target: Option<&Chosen<'_>>,
         memory: stronger(own.memory.as_ref(), theirs.memory.as_ref(), target, |memory| memory.0),
         gpus: stronger(own.gpus.as_ref(), theirs.gpus.as_ref(), target, |gpus| *gpus),
         max_duration: stronger(own.max_duration.as_ref().or(timeout), theirs.max_duration.as_ref(), target, |limit| *limit),
+        shared_memory: stronger(own.shared_memory.as_ref(), theirs.shared_memory.as_ref(), target, |size| size.0),
     }
 }
 
@@ -75,8 +78,5 @@ fn stronger<T: Clone, U>(
 fn refuse_unbuilt(resources: &config::Resources, context: &Context) {
     if let Some(nodes) = resources.nodes.as_ref().filter(|nodes| nodes.value.get() > 1) {
         context.find(&nodes.place, "more than one node is not built yet", "no target honours it today", Some("remove `nodes`".to_owned()));
-    }
-    if let Some(size) = &resources.shared_memory {
-        context.find(&size.place, "`resources.shared_memory` is not built yet", "no target honours it today", Some("remove it".to_owned()));
     }
 }

@@ -84,8 +84,7 @@ pub(in crate::config) fn check<'a>(written: Option<&'a TargetChoice>, layers: La
 
 fn written_out<'a>(name: &str, target: &'a Target, origin: Origin, settings: Option<&'a Settings>) -> Chosen<'a> {
     let max_jobs = target.max_jobs.as_ref();
-    let spec =
-        TargetSpec { name: name.to_owned(), config: TargetConfig::of(target.kind), max_jobs: max_jobs.map(|count| count.value.get()) };
+    let spec = TargetSpec { name: name.to_owned(), config: TargetConfig::read(target), max_jobs: max_jobs.map(|count| count.value.get()) };
     Chosen {
         spec: Sourced { value: spec, origin },
         resources: Some(&target.resources),

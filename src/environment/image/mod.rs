@@ -36,7 +36,7 @@ use steps::Steps;
 pub use base::BaseImage;
 
 /// The venv inside of every image.
-const VENV: &str = "/opt/sendoff/env";
+pub const VENV: &str = "/opt/sendoff/env";
 /// Names of base images, which keep them from being taken for another while an image is made from them.
 const BASES: &str = "sendoff/base:";
 /// How often a build is begun whose base image loses that name.

@@ -101,6 +101,11 @@ pub fn host_name() -> String {
     variable("COMPUTERNAME").unwrap_or_else(|| "localhost".to_owned())
 }
 
+/// Returns numbers of a user and a group that are nobody's here.
+pub fn own_user() -> (u32, u32) {
+    (1000, 1000)
+}
+
 /// Returns the user's name as the environment knows it.
 pub fn user_name() -> String {
     variable("USERNAME").unwrap_or_else(|| "unknown".to_owned())

@@ -143,6 +143,11 @@ pub fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
+/// Returns the numbers of the user and the group that this process runs as.
+pub fn own_user() -> (u32, u32) {
+    (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw())
+}
+
 /// Returns the user's name as the environment or the system knows it.
 pub fn user_name() -> String {
     named_user().unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw()))

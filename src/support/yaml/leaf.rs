@@ -62,7 +62,9 @@ impl<T: Grammar> Read for Parsed<T> {
             Ok(value) => Some(Self { value, text: text.text, place: text.place }),
             Err(reason) => {
                 let key = name.rsplit('.').next().unwrap_or(name);
-                let fix = format!("write it like `{key}: {}`", T::EXAMPLE);
+                // An entry of a list has no key.
+                let start = if key.ends_with(']') { String::new() } else { format!("{key}: ") };
+                let fix = format!("write it like `{start}{}`", T::EXAMPLE);
                 context.find(&text.place, format!("`{name}` cannot be read"), reason, Some(fix));
                 None
             }
@@ -153,6 +155,20 @@ impl JsonSchema for List<Text> {
         }
         schema.insert("items".to_owned(), items.to_value());
         schema
+    }
+}
+
+impl<T: Grammar> JsonSchema for List<Parsed<T>> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("List{}", T::EXAMPLE).into()
+    }
+
+    fn json_schema(_generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [T::schema(), { "type": "array", "items": T::schema() }] })
     }
 }
 

@@ -1,7 +1,11 @@
 //! The keys that each kind of target has of its own.
 
+use std::num::NonZeroU32;
+
+use super::docker::Platform;
 use crate::document;
-use crate::support::yaml::{List, Text};
+use crate::job::{Mount, User};
+use crate::support::yaml::{List, Parsed, Text};
 
 document! {
     /// This machine; it has no keys of its own.
@@ -13,16 +17,18 @@ document! {
     pub struct Docker {
         /// The engine's address; default: the one that `docker` uses.
         host: Text,
-        /// The image that jobs start from.
+        /// The image that environments are built on; default: `python:<version>-slim`.
         image: Text,
-        /// The network that containers join.
+        /// The network that containers join; default: the engine's own.
         network: Text,
-        /// Folders that containers see.
-        mounts: List<Text>,
-        /// The user inside the container.
-        user: Text,
+        /// What containers see of the engine's machine: `/folder:/folder`, or a volume's name; `:ro` at the end forbids writing.
+        mounts: List<Parsed<Mount>>,
+        /// The user inside the container, as `uid` or `uid:gid`; default: you, or 1000 when you are root.
+        user: Parsed<User>,
         /// The platform of the image (`linux/amd64`).
-        platform: Text,
+        platform: Parsed<Platform>,
+        /// How many processes and threads a container may have.
+        pids_limit: Parsed<NonZeroU32>,
     }
 }
 

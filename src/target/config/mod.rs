@@ -1,5 +1,6 @@
 //! The `compute_target:` section, as an enum of the targets' own sections.
 
+mod docker;
 mod document;
 pub mod kinds;
 mod resources;
@@ -9,6 +10,7 @@ use serde::Serialize;
 
 use crate::support::yaml::{Grammar, word};
 
+pub use docker::{DockerSpec, Platform};
 pub use document::{Common, Keys, Target};
 pub use resources::Resources;
 
@@ -24,10 +26,12 @@ pub struct TargetSpec {
 }
 
 /// The kinds of compute target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TargetConfig {
     /// This machine.
     Local,
+    /// A container on a Docker engine.
+    Docker(DockerSpec),
     /// A kind that is known and not built yet; the plan refuses it by name.
     NotBuilt(Kind),
 }
@@ -93,11 +97,20 @@ impl Grammar for Kind {
 }
 
 impl TargetConfig {
-    /// Returns the configuration of a kind.
+    /// Returns the configuration of a kind of which nothing more is said.
     pub fn of(kind: Kind) -> Self {
         match kind {
             Kind::Local => Self::Local,
+            Kind::Docker => Self::Docker(DockerSpec::default()),
             kind => Self::NotBuilt(kind),
+        }
+    }
+
+    /// Returns the configuration that is written.
+    pub fn read(target: &Target) -> Self {
+        match &target.keys {
+            Keys::Docker(keys) => Self::Docker(keys.into()),
+            _ => Self::of(target.kind),
         }
     }
 
@@ -105,6 +118,7 @@ impl TargetConfig {
     pub fn kind(&self) -> Kind {
         match self {
             Self::Local => Kind::Local,
+            Self::Docker(_) => Kind::Docker,
             Self::NotBuilt(kind) => *kind,
         }
     }

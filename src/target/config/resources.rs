@@ -18,7 +18,7 @@ document! {
         gpus: Parsed<u32>,
         /// How many machines; more than one is not built yet.
         nodes | "instance_count" | "node_count": Parsed<NonZeroU32>,
-        /// Size of `/dev/shm`; not built yet.
+        /// Size of `/dev/shm`, on targets with containers.
         shared_memory | "shm_size": Parsed<Memory>,
         /// How long the job may run (`90s`, `30m`, `1h 30m`); it is ended after that.
         max_duration: Parsed<Duration>,

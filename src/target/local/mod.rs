@@ -46,15 +46,17 @@ impl Local {
 
 #[async_trait]
 impl Target for Local {
-    fn capabilities(&self) -> Capabilities {
-        Capabilities {
+    async fn capabilities(&self) -> Result<Capabilities, Error> {
+        Ok(Capabilities {
             memory_refusal: match platform::memory_limit() {
                 platform::MemoryLimit::Unavailable { reason } => Some(reason),
                 platform::MemoryLimit::CgroupV1(_) | platform::MemoryLimit::CgroupV2(_) => None,
             },
+            memory: None,
             cpus: platform::cpu_count(),
-            gpus: u32::try_from(platform::gpu_devices().len()).unwrap_or(0),
-        }
+            gpus: Some(u32::try_from(platform::gpu_devices().len()).unwrap_or(0)),
+            shared_memory: false,
+        })
     }
 
     fn render(&self, spec: &JobSpec) -> Result<String, Error> {
@@ -85,6 +87,7 @@ impl Target for Local {
     }
 
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
-        self.attempts.collect(job, into)
+        let folder = self.attempts.of(job).folder().to_owned();
+        self.attempts.collect(job, &folder.canonicalize().unwrap_or(folder), into)
     }
 }

@@ -1,6 +1,6 @@
 //! Runs a job as a child process of its supervisor.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::child;
@@ -8,28 +8,23 @@ use crate::job::{JobSpec, remains};
 use crate::support::fault;
 use crate::support::fs::{self, Context};
 use crate::support::platform::{self, MemoryGroup};
-use crate::support::secret::Secret;
 use crate::target::Error;
-use crate::target::supervised::{Evidence, Job, Runner, Vicinity};
+use crate::target::supervised::{Acts, Evidence, Job, Runner, Vicinity};
 
 /// The bootstrap as a child process.
 #[derive(Debug, Clone, Copy)]
 pub struct Process;
 
 impl Runner for Process {
-    fn vicinity(&self, _job: &Job<'_>) -> Result<Vicinity, Error> {
-        Ok(Vicinity::Beside)
-    }
-
-    fn run(&self, job: &Job<'_>, secrets: &BTreeMap<String, Secret>, started: &dyn Fn()) -> Result<Evidence, Error> {
+    fn run(&self, job: &Job<'_>, acts: &Acts<'_>) -> Result<Evidence, Error> {
         let (attempt, spec) = (job.attempt, job.spec);
         let group = memory_group(job)?;
-        child::write_secrets(attempt, secrets)?;
+        child::write_secrets(attempt, &(acts.secrets)(Vicinity::Beside)?)?;
         fault::point("supervisor.before-command");
         let mut child = child::start(attempt, spec, group.as_ref(), job.devices.as_deref())?;
         // Kept to the end: its closing tells the bootstrap that its supervisor died.
         let _tie = child.stdin.take();
-        started();
+        (acts.started)();
         let (exit, stop) = child::watch(attempt, spec, child);
         let kills = group.as_ref().and_then(MemoryGroup::kills).unwrap_or(0);
         if let Some(group) = group {

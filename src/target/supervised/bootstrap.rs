@@ -94,6 +94,7 @@ mod tests {
             grace: Duration::ZERO,
             queue: None,
             preflight: true,
+            container: None,
         }
     }
 
@@ -121,8 +122,11 @@ mod tests {
         python=/env/bin/python
         # Named so that no variable of the job's is meant.
         sendoff_step=
+        sendoff_stopped=
 
         step() { # NAME TEXT
+            # Between two of its children nobody else has heard of it.
+            [ -z "$sendoff_stopped" ] || exit 143
             sendoff_step=$1
             printf '%s\n' "$1" >"$state/step"
             printf '[sendoff] %s: %s\n' "$1" "$2"
@@ -142,7 +146,7 @@ mod tests {
         }
 
         # TERM goes to the whole group; this shell waits for the command all the same, and reports its status.
-        trap : TERM INT HUP
+        trap 'sendoff_stopped=1' TERM INT HUP
         # The pipe on stdin ends when the supervisor dies: then nothing of this job may stay.
         exec 3<&0 </dev/null
         (trap '' TERM INT HUP; IFS= read -r _ <&3; kill -KILL 0) >/dev/null 2>&1 &
@@ -184,6 +188,7 @@ mod tests {
         step command '/env/bin/python train.py --name '\''it'\''\'\'''\''s $(id)'\'''
         # Not with `:`, whose failed redirection would end the shell.
         true >"$state/started"
+        [ -z "$sendoff_stopped" ] || exit 143
         /env/bin/python train.py --name 'it'\''s $(id)'
         code=$?
         printf '%s\n' "$code" >"$state/code"

@@ -25,7 +25,7 @@ use crate::support::fs::{self, Context};
 use crate::support::{clock, fault};
 
 pub use outcome::{Evidence, Exit, Stop};
-pub use supervise::{Closing, Job, Runner, Vicinity, supervise};
+pub use supervise::{Acts, Closing, Job, Runner, Turn, Vicinity, supervise};
 pub use turn::Devices;
 
 pub(super) use bootstrap::{Folders, PROGRAMS, render};
@@ -71,11 +71,49 @@ impl Attempts {
     /// Starts the supervisor of an attempt whose bundle is written, and waits until it has claimed the attempt. After a failure nothing runs.
     pub(super) async fn start(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error> {
         let attempt = self.of_spec(spec);
-        let start = |source| Error::Start { id: spec.id.to_string(), source };
-        let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
+        attempt.folder().canonicalize().context("find", attempt.folder())?;
         if attempt.find()? == Finding::Tombstoned {
             return Err(Error::GivenUp { id: spec.id.to_string() });
         }
+        let mut child = Self::spawn(&attempt, spec, launch, Turn::First)?;
+        fault::point("submit.handed-over");
+        if let Err(error) = claimed(&attempt, spec, &mut child).await {
+            // Whatever the error was: the caller hears that nothing runs.
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = attempt.bury();
+            attempt.end_remains(None);
+            return Err(error);
+        }
+        // Its parent reaps it while this process lives, so that an ended supervisor is no zombie.
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    /// Starts a supervisor in the place of one that died, and waits until there is one: this, or another command's.
+    pub(super) async fn start_again(&self, job: &JobRef, launch: &Launch) -> Result<(), Error> {
+        let attempt = self.of(job);
+        let Some(spec) = attempt.spec()? else { return Err(Error::GivenUp { id: job.id.to_string() }) };
+        let mut child = Self::spawn(&attempt, &spec, launch, Turn::Again)?;
+        let deadline = Instant::now() + CLAIM_LIMIT;
+        loop {
+            let ended = child.try_wait().map_err(|source| Error::Start { id: job.id.to_string(), source })?.is_some();
+            match attempt.find()? {
+                Finding::Abandoned { .. } if ended || Instant::now() > deadline => {
+                    let said = std::fs::read_to_string(attempt.path("supervisor.log")).unwrap_or_default();
+                    return Err(Error::Stillborn { id: job.id.to_string(), said: said.trim().to_owned() });
+                }
+                Finding::Abandoned { .. } => tokio::time::sleep(Duration::from_millis(2)).await,
+                _ => break,
+            }
+        }
+        std::thread::spawn(move || child.wait());
+        Ok(())
+    }
+
+    fn spawn(attempt: &Attempt, spec: &JobSpec, launch: &Launch, turn: Turn) -> Result<Child, Error> {
+        let start = |source| Error::Start { id: spec.id.to_string(), source };
+        let folder = attempt.folder().canonicalize().context("find", attempt.folder())?;
         let said = fs::append(attempt.path("supervisor.log"))?;
         let program = std::env::current_exe().map_err(start)?;
         let mut command = Command::new(program);
@@ -83,9 +121,11 @@ impl Attempts {
         for name in launch.secrets.keys().chain(&launch.withheld).map(String::as_str).chain(auth::VARIABLES) {
             command.env_remove(name);
         }
+        command.arg("supervise").arg(&folder);
+        if turn == Turn::Again {
+            command.arg("--again");
+        }
         let mut child = command
-            .arg("supervise")
-            .arg(&folder)
             // A job of its own, also when it is submitted from inside another one.
             .env(remains::OWNER, &folder)
             .current_dir("/")
@@ -99,18 +139,7 @@ impl Attempts {
         // A supervisor that finds the claim taken does not read; the claim then tells.
         let _ = pipe.write_all(&message);
         drop(pipe);
-        fault::point("submit.handed-over");
-        if let Err(error) = claimed(&attempt, spec, &mut child).await {
-            // Whatever the error was: the caller hears that nothing runs.
-            let _ = child.kill();
-            let _ = child.wait();
-            let _ = attempt.bury();
-            attempt.end_remains(None);
-            return Err(error);
-        }
-        // Its parent reaps it while this process lives, so that an ended supervisor is no zombie.
-        std::thread::spawn(move || child.wait());
-        Ok(())
+        Ok(child)
     }
 
     /// Asks the supervisor of a job to end it, and waits until the target says that it has ended.
@@ -134,10 +163,10 @@ impl Attempts {
                         detail: Some("it had not started".to_owned()),
                     }));
                 }
-                Presence::Present(_) if begun.elapsed() > limit => {
+                Presence::Present(_) | Presence::Unattended if begun.elapsed() > limit => {
                     return Err(Error::Unkillable { id: job.id.to_string(), waited: limit });
                 }
-                Presence::Present(_) => {}
+                Presence::Present(_) | Presence::Unattended => {}
             }
             // Whoever cancels does not wait for a tracker that is away.
             if let Some(outcome) = attempt.outcome()? {
@@ -151,9 +180,9 @@ impl Attempts {
         }
     }
 
-    /// Copies what the job has left into a folder; see [`Target::collect`].
-    pub(super) fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
-        outputs::copy(&self.of(job), into)
+    /// Copies what the job has left into a folder; see [`Target::collect`]. `home` is what the attempt's folder was to the job.
+    pub(super) fn collect(&self, job: &JobRef, home: &Path, into: &Path) -> Result<usize, Error> {
+        outputs::copy(&self.of(job), home, into)
     }
 }
 
@@ -206,6 +235,11 @@ pub(super) struct Orphan {
 }
 
 impl Orphan {
+    /// Returns whether the records that are there can be read.
+    pub(super) fn is_readable(&self) -> bool {
+        self.damaged.is_none()
+    }
+
     /// Records that the job is lost; nothing of it may run any more.
     pub(super) fn lose(&self, attempt: &Attempt) -> Result<Presence, Error> {
         let detail = match self.damaged {

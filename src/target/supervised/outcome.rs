@@ -46,6 +46,8 @@ pub struct Evidence {
     pub stop: Option<Stop>,
     /// Whether the file system of its log had no room left.
     pub is_full: bool,
+    /// Why nothing can be learned of how it ended, when it is gone from the place where it ran.
+    pub gone: Option<String>,
 }
 
 impl Evidence {
@@ -62,6 +64,7 @@ impl Evidence {
             kills,
             stop,
             is_full: platform::free_bytes(attempt.folder()).is_some_and(|free| free < FULL),
+            gone: None,
         }
     }
 }
@@ -75,6 +78,9 @@ pub(super) fn decide(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Ou
     // The bootstrap ends with the command's code; its file may be missing on a full disk.
     let code = seen.code.or_else(|| seen.started_at.and(own_code));
     let mut outcome = Outcome { ending: Ending::Exited, exit_code: code, started_at: seen.started_at, ended_at, detail: None };
+    if let Some(reason) = &seen.gone {
+        return Outcome { ending: Ending::Lost, exit_code: None, detail: Some(reason.clone()), ..outcome };
+    }
     let broken = |outcome: &mut Outcome, detail: String| {
         outcome.ending = Ending::Broken;
         outcome.exit_code = None;
@@ -146,6 +152,7 @@ mod tests {
             grace: Duration::ZERO,
             queue: None,
             preflight: false,
+            container: None,
         };
         let outcome = decide(&spec, seen, Timestamp::UNIX_EPOCH);
         (outcome.ending, outcome.exit_code, outcome.detail)

@@ -43,9 +43,9 @@ fn merge(from: &Path, into: &Path) -> std::io::Result<()> {
 
 /// Copies what was kept, and the log as `log.txt`, into a folder; overwrites nothing and returns the number of files.
 ///
-/// A link to a file becomes that file, since what it leads to may be removed with the job; any other link is kept as it is. Sockets and
+/// `home` is the folder that had the working directory where the job ran. A link to a file becomes that file, since what it leads to may be removed with the job; any other link is kept as it is. Sockets and
 /// pipes are passed over.
-pub(super) fn copy(attempt: &Attempt, into: &Path) -> Result<usize, Error> {
+pub(super) fn copy(attempt: &Attempt, home: &Path, into: &Path) -> Result<usize, Error> {
     let kept = attempt.path("collected");
     let mut sources: Vec<(PathBuf, PathBuf)> = Vec::new();
     for entry in walkdir::WalkDir::new(&kept).min_depth(1).sort_by_file_name().into_iter().flatten() {
@@ -70,7 +70,7 @@ pub(super) fn copy(attempt: &Attempt, into: &Path) -> Result<usize, Error> {
         let goal = into.join(relative);
         if is_folder(source) {
             fs::create_dir_all(&goal)?;
-        } else if let Some(file) = file_behind(attempt, source) {
+        } else if let Some(file) = file_behind(attempt, home, source) {
             copy_file(&file, &goal)?;
             count += 1;
         } else if let Ok(target) = std::fs::read_link(source) {
@@ -81,11 +81,12 @@ pub(super) fn copy(attempt: &Attempt, into: &Path) -> Result<usize, Error> {
     Ok(count)
 }
 
-/// Returns the file that a path is or leads to. A link by the whole path of the working directory leads to where its content was moved.
-fn file_behind(attempt: &Attempt, path: &Path) -> Option<PathBuf> {
+/// Returns the file that a path is or leads to. A link by the whole path that the job knew leads to where its content was moved.
+fn file_behind(attempt: &Attempt, home: &Path, path: &Path) -> Option<PathBuf> {
     let moved = || {
-        let work = attempt.folder().canonicalize().ok()?.join("work");
-        Some(attempt.path("collected").join(std::fs::read_link(path).ok()?.strip_prefix(work).ok()?))
+        let goal = std::fs::read_link(path).ok()?;
+        let inside = goal.strip_prefix(home.join("work")).or_else(|_| goal.strip_prefix(home.join("collected"))).ok()?;
+        Some(attempt.path("collected").join(inside))
     };
     let is_file = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
     Some(path.to_owned()).filter(is_file).or_else(|| moved().filter(is_file))

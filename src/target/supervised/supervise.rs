@@ -40,24 +40,36 @@ pub struct Job<'a> {
     pub spec: &'a JobSpec,
     /// The GPUs that it leased here; `None` is what is there.
     pub devices: Devices,
+    /// Whether it talks to a relay on this machine.
+    pub is_tracked: bool,
+}
+
+/// What a runner has its supervisor do.
+pub struct Acts<'a> {
+    /// Starts what the job talks to, and returns the secret variables that the bootstrap is to be given.
+    pub secrets: &'a dyn Fn(Vicinity) -> Result<BTreeMap<String, Secret>, Error>,
+    /// Says that the bootstrap runs.
+    pub started: &'a dyn Fn(),
 }
 
 /// The target's part of a supervisor's work. It blocks.
 pub trait Runner: Send + Sync {
-    /// Makes what the job's network needs, and says where this machine is in it.
-    fn vicinity(&self, job: &Job<'_>) -> Result<Vicinity, Error>;
-
-    /// Starts the bootstrap with these secret variables, calls `started`, watches it, ends it when its time is up or somebody asked, and
-    /// returns what was seen of it.
-    fn run(&self, job: &Job<'_>, secrets: &BTreeMap<String, Secret>, started: &dyn Fn()) -> Result<Evidence, Error>;
+    /// Starts the bootstrap, calls `acts.started`, watches it, ends it when its time is up or somebody asked, and returns what was seen of
+    /// it. `acts.secrets` is called once, as soon as it is known where this machine is for the job.
+    fn run(&self, job: &Job<'_>, acts: &Acts<'_>) -> Result<Evidence, Error>;
 
     /// Makes sure that nothing of the job runs, also after a failure, and that what it left is in the attempt's folder.
     fn end(&self, job: &Job<'_>);
+
+    /// Removes what is left at the place where the job ran: outcome, log and outputs are kept by now.
+    fn clear(&self, job: &Job<'_>) {
+        let _ = job;
+    }
 }
 
 /// What the caller does around the job: it knows the tracker, which this module does not.
 ///
-/// A process that it starts and that must outlive the job's command gets another [`remains::OWNER`], and is ended by the caller.
+/// A process that it starts and that must outlive the job's command gets another [`OWNER`](crate::job::remains::OWNER), and is ended by the caller.
 pub trait Closing: Send + Sync + 'static {
     /// Is called when it is the job's turn, before anything of it runs; returns secret variables for the job, or why it cannot run.
     fn before(&self, spec: &JobSpec, closing: &Secret, vicinity: Vicinity) -> Result<BTreeMap<String, Secret>, String>;
@@ -69,10 +81,19 @@ pub trait Closing: Send + Sync + 'static {
     fn ended(&self, spec: &JobSpec, closing: &Secret, outcome: &Outcome);
 }
 
+/// Which supervisor of its attempt this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// The one that the job is submitted to.
+    First,
+    /// One that takes the place of a dead one, on a target whose jobs outlive their supervisors.
+    Again,
+}
+
 /// Runs an attempt to its end in this process; returns at once when somebody else has claimed it.
 ///
 /// Reads a [`Launch`] from stdin. The process becomes the leader of a session of its own first.
-pub fn supervise(folder: &Path, runner: &dyn Runner, closing: &Arc<impl Closing>) -> Result<(), Error> {
+pub fn supervise(folder: &Path, turn: Turn, runner: &dyn Runner, closing: &Arc<impl Closing>) -> Result<(), Error> {
     platform::new_session();
     platform::adopt_orphans();
     let attempt = Attempt::at(folder.canonicalize().context("find", folder)?);
@@ -81,10 +102,15 @@ pub fn supervise(folder: &Path, runner: &dyn Runner, closing: &Arc<impl Closing>
     let spec = attempt.spec();
     let known = spec.as_ref().ok().and_then(Option::as_ref);
     let _leases: Vec<Lock> = known.iter().flat_map(|spec| &spec.leases).filter_map(|file| Lock::shared(file).ok()).collect();
-    let places = known.map(|spec| Places::take(&attempt, spec));
+    // A job that runs already waits for nothing.
+    let places = known.map(|spec| (turn == Turn::First).then(|| Places::take(&attempt, spec)).transpose());
     let own = platform::own_pid();
     let claim = Claim::Supervisor { pid: own, started: platform::start_time(own).unwrap_or(0), boot: platform::boot_id() };
-    let Some(held) = attempt.claim(&claim)? else { return Ok(()) };
+    let taken = match turn {
+        Turn::First => attempt.claim(&claim)?,
+        Turn::Again => attempt.reclaim(&claim)?,
+    };
+    let Some(held) = taken else { return Ok(()) };
     fault::point("supervisor.after-claim");
     let mut message = Vec::new();
     let launch: Launch =
@@ -94,7 +120,7 @@ pub fn supervise(folder: &Path, runner: &dyn Runner, closing: &Arc<impl Closing>
         let reason = spec.err().map_or_else(|| "its job description is missing".to_owned(), |error| causes::in_one_line(&error));
         return Ok(attempt.write_outcome(&broken(&reason))?);
     };
-    let job = Job { attempt: &attempt, spec, devices: None };
+    let job = Job { attempt: &attempt, spec, devices: None, is_tracked: launch.closing.is_some() };
     let outcome = attempt
         .reserve()
         .map_err(Error::from)
@@ -105,6 +131,7 @@ pub fn supervise(folder: &Path, runner: &dyn Runner, closing: &Arc<impl Closing>
     fault::point("supervisor.after-exit");
     attempt.write_outcome(&outcome)?;
     fault::point("supervisor.after-exit-record");
+    runner.clear(&job);
     if let Some(secret) = &launch.closing {
         closing.ended(spec, secret, &outcome);
     }
@@ -119,19 +146,22 @@ fn broken(detail: &str) -> Outcome {
 }
 
 /// Waits for the job's turn, runs it to its end and says how it ended; its places in the queues are free after.
-fn run(job: &Job<'_>, runner: &dyn Runner, launch: &Launch, closing: &Arc<impl Closing>, places: Places) -> Result<Outcome, Error> {
+fn run(job: &Job<'_>, runner: &dyn Runner, launch: &Launch, closing: &Arc<impl Closing>, places: Option<Places>) -> Result<Outcome, Error> {
     let (attempt, spec, mut places) = (job.attempt, job.spec, places);
-    let Some(devices) = places.wait(attempt, spec)? else {
+    let waited = places.as_mut().map(|places| places.wait(attempt, spec)).transpose()?;
+    let Some(devices) = waited.unwrap_or(Some(None)) else {
         let detail = Some("it was still queued".to_owned());
         return Ok(Outcome { ending: Ending::Cancelled, exit_code: None, started_at: None, ended_at: clock::now(), detail });
     };
     let job = Job { devices, ..*job };
-    let mut secrets = launch.secrets.clone();
-    let vicinity = runner.vicinity(&job)?;
-    if let Some(secret) = &launch.closing {
-        let made = closing.before(spec, secret, vicinity);
-        secrets.extend(made.map_err(|reason| Error::Tracking { id: spec.id.to_string(), reason })?);
-    }
+    let secrets = |vicinity| {
+        let mut secrets = launch.secrets.clone();
+        if let Some(secret) = &launch.closing {
+            let made = closing.before(spec, secret, vicinity);
+            secrets.extend(made.map_err(|reason| Error::Tracking { id: spec.id.to_string(), reason })?);
+        }
+        Ok(secrets)
+    };
     let started = || {
         fault::point("supervisor.started");
         attempt.note_status(&JobState::Running { since: clock::now() });
@@ -142,6 +172,6 @@ fn run(job: &Job<'_>, runner: &dyn Runner, launch: &Launch, closing: &Arc<impl C
             std::thread::spawn(move || closing.started(&spec, &secret));
         }
     };
-    let seen = runner.run(&job, &secrets, &started)?;
+    let seen = runner.run(&job, &Acts { secrets: &secrets, started: &started })?;
     Ok(decide(spec, &seen, clock::now()))
 }

@@ -23,21 +23,13 @@ fn what_no_target_or_not_this_target_can_do_is_refused() {
       |
       = help: remove `nodes`
 
-    error: `resources.shared_memory` is not built yet
-     --> not-built-yet.yaml:3:38
-      |
-    3 | resources: {nodes: 2, shared_memory: 1GiB}
-      |                                      ^^^^ no target honours it today
-      |
-      = help: remove it
-
     error: this is not a tracker that jobs can use
      --> not-built-yet.yaml:4:17
       |
     4 | tracking: {uri: databricks}
       |                 ^^^^^^^^^^ this kind of tracker is not built yet
 
-    error: found 4 problems in `not-built-yet.yaml`
+    error: found 3 problems in `not-built-yet.yaml`
     ");
     assert_snapshot!(fixture("containers-on-this-machine"), @r"
     error: `environment.image` needs a target with containers
@@ -70,7 +62,7 @@ fn what_no_target_or_not_this_target_can_do_is_refused() {
     error: found 1 problem in `target-unknown.yaml`
     ");
     assert_snapshot!(fixture("target-not-built-yet"), @r"
-    error: the compute target `docker` is of the kind `docker`, which is not built yet
+    error: the compute target `inline` is of the kind `ssh`, which is not built yet
     hint: `--target local` runs it on this machine
     ");
     assert_snapshot!(fixture("target-of-no-kind"), @r"

@@ -38,6 +38,7 @@ fn states_answers_for_many_jobs_in_their_order_and_absent_ones_stay_absent() {
             .map(|presence| match presence {
                 Presence::Absent => "absent".to_owned(),
                 Presence::Present(state) => state.word().to_owned(),
+                Presence::Unattended => "unattended".to_owned(),
             })
             .collect();
         let is_settled = words[0] == "running" && words[2] == "failed" && words[3] == "succeeded";
@@ -75,6 +76,7 @@ fn a_submission_that_fails_leaves_nothing_that_could_run() {
         grace: std::time::Duration::ZERO,
         queue: None,
         preflight: false,
+        container: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // Not prepared: there is no folder to run in.

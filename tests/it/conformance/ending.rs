@@ -95,12 +95,24 @@ pub(super) fn what_a_command_leaves_running_ends_with_it(place: &Place) {
     world.nothing_runs();
 }
 
-pub(super) fn a_job_whose_supervisor_dies_is_lost_and_gone(place: &Place) {
-    let Some(kill_supervisor) = place.kill_supervisor else { return };
+pub(super) fn a_job_whose_supervisor_dies_is_lost_or_goes_on_and_never_both(place: &Place) {
     let world = place.world();
-    world.start("the-job", "command: \"setsid sh -c 'sleep 600; sleep 600' & echo ready; wait\"\n");
+    world.start(
+        "the-job",
+        "command: \"setsid sh -c 'sleep 600; sleep 600' & echo ready; while [ ! -e go ]; do sleep 0.05; done\"\ngrace: 1s\n",
+    );
     world.wait_for("the-job", "ready\n");
-    kill_supervisor(&world.sandbox, "the-job");
+    world.sandbox.kill_supervisor("the-job");
+    if place.outlives {
+        assert_eq!(world.state("the-job"), "running");
+        world.sandbox.kill_supervisor("the-job");
+        world.sandbox.sendoff(&["cancel", "the-job"]).expect(0);
+        world.sandbox.sendoff(&["wait", "the-job"]).expect(241);
+        let log = world.sandbox.sendoff(&["logs", "the-job"]).stdout;
+        assert_eq!(log.matches("ready\n").count(), 1, "nothing is lost or doubled: {log}");
+        world.nothing_runs();
+        return;
+    }
     assert_eq!(world.state("the-job"), "lost");
     world.nothing_runs();
     let run = world.sandbox.sendoff(&["wait", "the-job"]).expect(240);

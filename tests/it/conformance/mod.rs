@@ -10,6 +10,9 @@ mod leaving;
 mod logs;
 mod running;
 
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard};
+
 use crate::support::{Run, Sandbox, wait_until};
 
 /// A compute target under test.
@@ -20,8 +23,10 @@ pub(crate) struct Place {
     own_variables: &'static [&'static str],
     /// Asserts that nothing of any job of this sandbox runs any more.
     nothing_runs: fn(&Sandbox),
-    /// Kills what supervises a job, as a machine that breaks would; `None` where a client cannot.
-    kill_supervisor: Option<fn(&Sandbox, &str)>,
+    /// Whether a job outlives its supervisor, and the next command watches over it again.
+    outlives: bool,
+    /// Held by a test while its jobs are there, where names of jobs are those of things that all tests share.
+    alone: bool,
 }
 
 /// This machine.
@@ -29,24 +34,96 @@ pub(crate) const LOCAL: Place = Place {
     target: "local",
     own_variables: &["HOME", "LANG", "PATH", "SENDOFF_OWNER", "TMPDIR", "USER", "VIRTUAL_ENV"],
     nothing_runs: Sandbox::nothing_runs,
-    kill_supervisor: Some(Sandbox::kill_supervisor),
+    outlives: false,
+    alone: false,
 };
+
+/// A container on this machine's engine.
+pub(crate) const DOCKER: Place = Place {
+    target: "docker",
+    own_variables: &[
+        "HOME",
+        "HOSTNAME",
+        "LANG",
+        "PATH",
+        "PIP_CERT",
+        "PIP_ROOT_USER_ACTION",
+        "REQUESTS_CA_BUNDLE",
+        "SSL_CERT_FILE",
+        "USER",
+        "VIRTUAL_ENV",
+    ],
+    nothing_runs: no_container_is_left,
+    outlives: true,
+    alone: true,
+};
+
+/// Held by one test at a time, for as long as any of its worlds is there.
+#[derive(Debug)]
+struct Alone;
+
+static CONTAINERS: Mutex<()> = Mutex::new(());
+
+thread_local! {
+    static HELD: RefCell<(usize, Option<MutexGuard<'static, ()>>)> = const { RefCell::new((0, None)) };
+}
+
+impl Alone {
+    fn take() -> Self {
+        HELD.with_borrow_mut(|(count, guard)| {
+            if *count == 0 {
+                *guard = Some(CONTAINERS.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+            }
+            *count += 1;
+        });
+        Self
+    }
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        HELD.with_borrow_mut(|(count, guard)| {
+            *count -= 1;
+            if *count == 0 {
+                *guard = None;
+            }
+        });
+    }
+}
+
+fn no_container_is_left(sandbox: &Sandbox) {
+    sandbox.nothing_runs();
+    wait_until(|| {
+        let left = sandbox.containers();
+        if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
+    });
+}
 
 /// A sandbox whose run configs are sent to a place.
 pub(crate) struct World<'a> {
     place: &'a Place,
     sandbox: Sandbox,
+    _alone: Option<Alone>,
 }
 
 impl Place {
     fn world(&self) -> World<'_> {
-        World { place: self, sandbox: Sandbox::new() }
+        World { place: self, _alone: self.alone.then(Alone::take), sandbox: Sandbox::new() }
+    }
+}
+
+impl Drop for World<'_> {
+    fn drop(&mut self) {
+        // What a failed test leaves must not stand in the way of the next one.
+        if self.place.alone {
+            self.sandbox.remove_containers();
+        }
     }
 }
 
 impl World<'_> {
     fn env(mut self, name: &str, value: &str) -> Self {
-        self.sandbox = self.sandbox.env(name, value);
+        self.sandbox.set(name, value);
         self
     }
 
@@ -99,7 +176,7 @@ macro_rules! keeps_every_promise {
                 ending::cancelling_an_ended_job_succeeds,
                 ending::the_time_limit_is_kept_with_no_client_alive,
                 ending::what_a_command_leaves_running_ends_with_it,
-                ending::a_job_whose_supervisor_dies_is_lost_and_gone,
+                ending::a_job_whose_supervisor_dies_is_lost_or_goes_on_and_never_both,
                 environment::the_environment_is_built_from_nothing,
                 environment::arguments_and_variables_arrive_as_written,
                 environment::secrets_arrive_and_are_not_left_behind,
@@ -129,3 +206,4 @@ macro_rules! keeps_every_promise {
 }
 
 keeps_every_promise!(local, crate::conformance::LOCAL, []);
+keeps_every_promise!(docker, crate::conformance::DOCKER, [#[ignore = "needs a Docker engine"]]);

@@ -1,0 +1,63 @@
+//! What stands in an attempt's folder about its container, for whoever comes after a supervisor that died.
+//!
+//! ```text
+//! engine.json   which engine
+//! container     the container's id, from its creation until it is removed
+//! keep          its presence keeps the container after the job
+//! ```
+
+use std::path::Path;
+
+use crate::engine::Endpoint;
+use crate::job::attempt::Attempt;
+use crate::support::fs::{self, Context};
+use crate::target::Error;
+
+/// Writes down which engine runs the attempt.
+pub(super) fn choose(attempt: &Attempt, endpoint: &Endpoint) -> Result<(), Error> {
+    let text = serde_json::to_vec(endpoint).expect("plain data of ours always serialises");
+    Ok(fs::write_private(attempt.path("engine.json"), &text)?)
+}
+
+/// Returns which engine runs the attempt.
+pub(super) fn endpoint(attempt: &Attempt) -> Result<Endpoint, Error> {
+    let path = attempt.path("engine.json");
+    let text = fs::read(&path)?;
+    let source = |source| Error::Job(crate::job::Error::Record { path: path.clone(), source });
+    serde_json::from_slice(&text).map_err(source)
+}
+
+/// Remembers the container.
+pub(super) fn remember(attempt: &Attempt, id: &str) -> Result<(), Error> {
+    Ok(fs::write_private(attempt.path("container"), id.as_bytes())?)
+}
+
+/// Returns the container's id, while there is one.
+pub(super) fn container(attempt: &Attempt) -> Option<String> {
+    std::fs::read_to_string(attempt.path("container")).ok().filter(|id| !id.is_empty())
+}
+
+/// Forgets the container, which is gone.
+pub(super) fn forget(attempt: &Attempt) {
+    let _ = fs::remove_file(attempt.path("container"));
+}
+
+/// Returns whether the container stays.
+pub(super) fn is_kept(attempt: &Attempt) -> bool {
+    attempt.path("keep").exists()
+}
+
+/// Says in the supervisor's own log what nobody else hears of, and keeps the container for it.
+pub(super) fn note(attempt: &Attempt, text: &str) {
+    use std::io::Write;
+    if let Ok(mut log) = fs::append(attempt.path("supervisor.log")) {
+        let _ = writeln!(log, "{text}");
+    }
+    let _ = std::fs::write(attempt.path("keep"), b"").context("write", attempt.path("keep"));
+}
+
+/// Returns what tells our containers from those of others on the same engine: the data folder.
+pub(super) fn owner(attempt: &Attempt) -> String {
+    // `<data>/jobs/<id>/attempt-<n>`
+    attempt.folder().ancestors().nth(3).unwrap_or(Path::new("/")).display().to_string()
+}

@@ -1,0 +1,142 @@
+//! A container on a Docker engine, under a supervisor on this machine.
+//!
+//! ```text
+//! engine.json -> supervisor -> create, put the bundle, start with the secrets on stdin -> log, wait -> collect -> outcome -> remove
+//! ```
+//!
+//! The engine sees no path of this machine, so that it may be anywhere; and the container outlives the supervisor.
+
+mod archive;
+mod marks;
+pub mod place;
+mod run;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::supervised::{self, Attempts, Folders};
+use super::{Capabilities, Error, JobRef, Presence, Target};
+use crate::engine::{Endpoint, Engine, Gpus, Removal};
+use crate::job::attempt::Attempt;
+use crate::job::{JobSpec, JobState, Launch};
+
+pub use run::InContainer;
+
+/// The Docker target.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    attempts: Attempts,
+    endpoint: Option<Endpoint>,
+}
+
+impl Docker {
+    /// Names the target whose attempts live below a data folder. New jobs go to the engine at this endpoint; where there is none, only
+    /// jobs that exist can be asked about.
+    pub fn new(data: &Path, endpoint: Option<Endpoint>) -> Self {
+        Self { attempts: Attempts::new(data), endpoint }
+    }
+
+    fn bootstrap(spec: &JobSpec) -> Result<String, Error> {
+        let folders = Folders { folder: place::HOME.to_owned(), state: format!("{}/state", place::HOME), in_container: true };
+        supervised::render(spec, &folders)
+    }
+
+    async fn presence(&self, job: &JobRef) -> Result<Presence, Error> {
+        let attempt = self.attempts.of(job);
+        match supervised::presence(&attempt)? {
+            Ok(presence) => {
+                let ended = matches!(&presence, Presence::Present(state) if state.is_ended());
+                if ended && marks::container(&attempt).is_some() {
+                    // Its supervisor died between the outcome and the removal; an engine that is away is asked by `gc` again.
+                    let _ = self.clear(&attempt).await;
+                }
+                Ok(presence)
+            }
+            Err(orphan) => {
+                attempt.end_remains(orphan.claim.as_ref());
+                if orphan.is_readable()
+                    && let Some(id) = marks::container(&attempt)
+                {
+                    let engine = Engine::connect(&marks::endpoint(&attempt)?).await?;
+                    match engine.inspect(&id).await? {
+                        Some(container) if container.has_run() => return Ok(Presence::Unattended),
+                        // Its secrets never reached it, and are nowhere else.
+                        Some(container) => engine.remove(&container.id, Removal::Forced).await?,
+                        None => {}
+                    }
+                    marks::forget(&attempt);
+                }
+                orphan.lose(&attempt)
+            }
+        }
+    }
+
+    async fn clear(&self, attempt: &Attempt) -> Result<(), Error> {
+        let engine = Engine::connect(&marks::endpoint(attempt)?).await?;
+        run::clear(&engine, attempt).await
+    }
+}
+
+#[async_trait]
+impl Target for Docker {
+    async fn capabilities(&self) -> Result<Capabilities, Error> {
+        let endpoint = self.endpoint.as_ref().expect("who asks for capabilities has named an engine");
+        let about = Engine::connect(endpoint).await?.about().await?;
+        let memory_refusal = (!about.limits.memory).then(|| "this engine cannot limit it".to_owned());
+        Ok(Capabilities {
+            memory_refusal,
+            memory: Some(about.memory),
+            cpus: about.cpus,
+            gpus: match about.gpus {
+                Gpus::Offered => None,
+                Gpus::NotShown => Some(0),
+            },
+            shared_memory: true,
+        })
+    }
+
+    fn render(&self, spec: &JobSpec) -> Result<String, Error> {
+        Self::bootstrap(spec)
+    }
+
+    async fn prepare(&self, spec: &JobSpec) -> Result<(), Error> {
+        self.attempts.write_bundle(spec, &Self::bootstrap(spec)?)?;
+        let endpoint = self.endpoint.as_ref().expect("who prepares a job has named an engine");
+        marks::choose(&self.attempts.of_spec(spec), endpoint)
+    }
+
+    async fn submit(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error> {
+        self.attempts.start(spec, launch).await
+    }
+
+    async fn attend(&self, job: &JobRef, launch: &Launch) -> Result<(), Error> {
+        self.attempts.start_again(job, launch).await
+    }
+
+    async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error> {
+        let mut found = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            found.push(match self.presence(job).await {
+                Ok(presence) => presence,
+                Err(error) if jobs.len() == 1 => return Err(error),
+                // Among many, one whose engine is away does not hide the others; asked for alone, it says why.
+                Err(_) => Presence::Present(JobState::Unknown { word: "unreachable".to_owned() }),
+            });
+        }
+        Ok(found)
+    }
+
+    fn log(&self, job: &JobRef) -> PathBuf {
+        self.attempts.of(job).path("log")
+    }
+
+    async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {
+        self.attempts.cancel(self, job, at_most).await
+    }
+
+    async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
+        self.attempts.collect(job, Path::new(place::HOME), into)
+    }
+}

@@ -1,0 +1,29 @@
+//! What is where in a job's container, and what the container and its labels are called.
+
+use std::collections::BTreeMap;
+
+use crate::job::{JobId, JobSpec};
+
+/// The folder of the container that is ours.
+pub const HOME: &str = "/sendoff";
+
+/// The label that every object of ours has: the job.
+pub const JOB: &str = "sendoff.job";
+/// The label with the attempt.
+pub const ATTEMPT: &str = "sendoff.attempt";
+/// The label with the digest of the request.
+pub const DIGEST: &str = "sendoff.digest";
+/// The label with the data folder of who submitted it, for those who share an engine.
+pub const OWNER: &str = "sendoff.owner";
+
+/// Returns the name of an attempt's container.
+pub fn name(id: &JobId, attempt: u32) -> String {
+    if attempt == 1 { id.to_string() } else { format!("{id}-a{attempt}") }
+}
+
+/// Returns the labels of what belongs to an attempt.
+pub fn labels(spec: &JobSpec, owner: &str) -> BTreeMap<String, String> {
+    [(JOB, spec.id.to_string()), (ATTEMPT, spec.attempt.to_string()), (DIGEST, spec.digest.clone()), (OWNER, owner.to_owned())]
+        .map(|(label, value)| (label.to_owned(), value))
+        .into()
+}
