@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::context;
 use super::error::Error;
 use super::tunnel::Remote;
+use crate::support::platform;
 
 /// Where an engine listens, and who said so.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -190,17 +191,7 @@ fn usual(runtime: Option<&Path>, home: &Path) -> Result<Endpoint, Error> {
 
 fn first(sockets: &[PathBuf]) -> Option<&PathBuf> {
     let there = || sockets.iter().filter(|path| path.symlink_metadata().is_ok());
-    there().find(|path| answers(path)).or_else(|| there().next())
-}
-
-#[cfg(unix)]
-fn answers(path: &Path) -> bool {
-    std::os::unix::net::UnixStream::connect(path).is_ok()
-}
-
-#[cfg(not(unix))]
-fn answers(path: &Path) -> bool {
-    path.exists()
+    there().find(|path| platform::answers(path)).or_else(|| there().next())
 }
 
 #[cfg(test)]

@@ -27,7 +27,10 @@ pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Ca
         asked.cpus.filter(|count| *count > can.cpus).map(|_| ("resources.cpus", format!("it has {cpus}"))),
         asked.memory.and(memory).map(|reason| ("resources.memory", reason)),
         asked.gpus.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| ("resources.gpus", format!("it has {gpus}"))),
-        asked.shared_memory.filter(|_| !can.shared_memory).map(|_| ("resources.shared_memory", "only containers have their own".to_owned())),
+        asked
+            .shared_memory
+            .filter(|_| !can.shared_memory)
+            .map(|_| ("resources.shared_memory", "only containers have their own".to_owned())),
     ]
     .into_iter()
     .flatten()

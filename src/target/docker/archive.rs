@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use crate::engine::{self, Tar};
 use crate::job::User;
+use crate::support::platform;
 
 /// Bytes that are passed on at once.
 const PIECE: usize = 256 << 10;
@@ -64,7 +65,7 @@ impl<W: Write> Packer<W> {
             // What the user names is followed, what is found below is not.
             let metadata = if found.depth() == 0 { std::fs::metadata(found.path())? } else { std::fs::symlink_metadata(found.path())? };
             let kind = metadata.file_type();
-            let mode = if is_executable(&metadata) || kind.is_dir() { 0o755 } else { 0o644 };
+            let mode = if platform::is_executable(&metadata) || kind.is_dir() { 0o755 } else { 0o644 };
             if kind.is_dir() {
                 let mut header = self.header(tar::EntryType::Directory, 0, mode);
                 self.builder.append_data(&mut header, goal.join(""), io::empty())?;
@@ -81,17 +82,6 @@ impl<W: Write> Packer<W> {
         }
         Ok(())
     }
-}
-
-#[cfg(unix)]
-fn is_executable(metadata: &std::fs::Metadata) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    metadata.permissions().mode() & 0o100 != 0
-}
-
-#[cfg(not(unix))]
-fn is_executable(_metadata: &std::fs::Metadata) -> bool {
-    false
 }
 
 /// Packs on a thread of its own, while the engine takes what is ready.
