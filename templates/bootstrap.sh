@@ -3,9 +3,9 @@
 #
 # Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
 {% if in_container %}
-# All output is the container's. What is written down for whoever reads it later, in $state:
+# All output is the container's. What is written down for whoever reads it later, in $sendoff_state:
 {% else %}
-# All output is in $attempt/log. What is written down for whoever reads it later, in $state:
+# All output is in $sendoff_attempt/log. What is written down for whoever reads it later, in $sendoff_state:
 {% endif %}
 #   step         the step that was come to
 #   failed-step  the step that failed, unless it was the command
@@ -13,10 +13,10 @@
 #   code         the command's exit code, 128 + n for signal n
 set -u
 
-attempt={{ folder | sh }}
-state={{ state | sh }}
-python={{ python | sh }}
 # Named so that no variable of the job's is meant.
+sendoff_attempt={{ folder | sh }}
+sendoff_state={{ state | sh }}
+sendoff_python={{ python | sh }}
 sendoff_step=
 sendoff_stopped=
 
@@ -24,12 +24,12 @@ step() { # NAME TEXT
     # Between two of its children nobody else has heard of it.
     [ -z "$sendoff_stopped" ] || exit 143
     sendoff_step=$1
-    printf '%s\n' "$1" >"$state/step"
+    printf '%s\n' "$1" >"$sendoff_state/step"
     printf '[sendoff] %s: %s\n' "$1" "$2"
 }
 fail() { # NAME CODE
     sendoff_step=
-    printf '%s\n' "$1" >"$state/failed-step"
+    printf '%s\n' "$1" >"$sendoff_state/failed-step"
     printf '[sendoff] job {{ id }} ended in its step %s (status %s)\n' "$1" "$2"
     exit "$2"
 }
@@ -49,7 +49,7 @@ trap 'sendoff_stopped=1' TERM INT HUP
 # One stream for both, since an engine keeps no order between two.
 exec 2>&1
 # Secrets come over stdin; they are in no file, and not in what the engine keeps of the container.
-secrets=$(cat)
+sendoff_secrets=$(cat)
 exec </dev/null
 unset TINI_KILL_PROCESS_GROUP
 {% else %}
@@ -65,22 +65,22 @@ trap 'left $?' EXIT
 export {{ name }}={{ value | sh }}
 {% endfor %}
 {% if in_container %}
-eval "$secrets"
-unset secrets
+eval "$sendoff_secrets"
+unset sendoff_secrets
 {% else %}
 # Secrets come in a file of their own, which is gone before anything of the job runs.
-if [ -f "$attempt/secrets" ]; then
+if [ -f "$sendoff_attempt/secrets" ]; then
     # shellcheck disable=SC1091
-    . "$attempt/secrets"
-    rm -f "$attempt/secrets"
+    . "$sendoff_attempt/secrets"
+    rm -f "$sendoff_attempt/secrets"
 fi
 {% endif %}
 
 step unpack "snapshot {{ snapshot[:12] }}"
-mkdir -p "$attempt/work" "$attempt/collected" || fail unpack 1
-"$python" -I -S "$attempt/unpack.py" "$attempt/snapshot.zip" {{ snapshot | sh }} "$attempt/work" || fail unpack $?
-rm -f "$attempt/snapshot.zip"
-cd "$attempt/work" || fail unpack 1
+mkdir -p "$sendoff_attempt/work" "$sendoff_attempt/collected" || fail unpack 1
+"$sendoff_python" -I -S "$sendoff_attempt/unpack.py" "$sendoff_attempt/snapshot.zip" {{ snapshot | sh }} "$sendoff_attempt/work" || fail unpack $?
+rm -f "$sendoff_attempt/snapshot.zip"
+cd "$sendoff_attempt/work" || fail unpack 1
 unset OLDPWD
 {% for folder in outputs %}
 mkdir -p {{ folder | sh }} || fail unpack 1
@@ -88,7 +88,7 @@ mkdir -p {{ folder | sh }} || fail unpack 1
 {% if preflight %}
 
 step preflight "asking the tracker"
-"$python" -I -S "$attempt/preflight.py" || fail preflight $?
+"$sendoff_python" -I -S "$sendoff_attempt/preflight.py" || fail preflight $?
 {% endif %}
 {% if setup is not none %}
 
@@ -98,19 +98,19 @@ set +u
 {
 {{ setup }}
 }
-code=$?
-[ "$code" -eq 0 ] || fail setup "$code"
+sendoff_code=$?
+[ "$sendoff_code" -eq 0 ] || fail setup "$sendoff_code"
 {% endif %}
 
 step command {{ shown | sh }}
 # Not with `:`, whose failed redirection would end the shell.
-true >"$state/started"
+true >"$sendoff_state/started"
 [ -z "$sendoff_stopped" ] || exit 143
 {{ command }}
-code=$?
-printf '%s\n' "$code" >"$state/code"
+sendoff_code=$?
+printf '%s\n' "$sendoff_code" >"$sendoff_state/code"
 {% if not in_container %}
 # The block of the run config may have put another trap in place of ours.
 kill -KILL "$sendoff_watch" 2>/dev/null
 {% endif %}
-exit "$code"
+exit "$sendoff_code"

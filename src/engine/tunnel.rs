@@ -18,7 +18,7 @@ const OPEN: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// An engine behind ssh: `[user@]host[:port][/path/of/the.sock]`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Remote {
     /// The host as `ssh` takes it: `user@host`, or a name of its configuration.
     pub host: String,

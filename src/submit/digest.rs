@@ -179,6 +179,8 @@ fn named(member: &str) -> &str {
         "memory" => "resources.memory",
         "gpus" => "resources.gpus",
         "max_duration" => "resources.max_duration",
+        "shared_memory" => "resources.shared_memory",
+        "container" => "compute_target.*",
         "experiment" => "experiment_name",
         "attach" => "tracking.attach",
         same => same,

@@ -110,17 +110,17 @@ mod tests {
         # sendoff job amber-fox, attempt 2: the bootstrap around the user's command.
         #
         # Steps, each named in the log: unpack, preflight, setup, command. The first that fails ends the job.
-        # All output is in $attempt/log. What is written down for whoever reads it later, in $state:
+        # All output is in $sendoff_attempt/log. What is written down for whoever reads it later, in $sendoff_state:
         #   step         the step that was come to
         #   failed-step  the step that failed, unless it was the command
         #   started      there once the command has started
         #   code         the command's exit code, 128 + n for signal n
         set -u
 
-        attempt='/data/jobs/amber-fox/attempt 2'
-        state='/data/jobs/amber-fox/attempt 2'
-        python=/env/bin/python
         # Named so that no variable of the job's is meant.
+        sendoff_attempt='/data/jobs/amber-fox/attempt 2'
+        sendoff_state='/data/jobs/amber-fox/attempt 2'
+        sendoff_python=/env/bin/python
         sendoff_step=
         sendoff_stopped=
 
@@ -128,12 +128,12 @@ mod tests {
             # Between two of its children nobody else has heard of it.
             [ -z "$sendoff_stopped" ] || exit 143
             sendoff_step=$1
-            printf '%s\n' "$1" >"$state/step"
+            printf '%s\n' "$1" >"$sendoff_state/step"
             printf '[sendoff] %s: %s\n' "$1" "$2"
         }
         fail() { # NAME CODE
             sendoff_step=
-            printf '%s\n' "$1" >"$state/failed-step"
+            printf '%s\n' "$1" >"$sendoff_state/failed-step"
             printf '[sendoff] job amber-fox ended in its step %s (status %s)\n' "$1" "$2"
             exit "$2"
         }
@@ -158,22 +158,22 @@ mod tests {
         export TEXT='a b
         '\''c'\'''
         # Secrets come in a file of their own, which is gone before anything of the job runs.
-        if [ -f "$attempt/secrets" ]; then
+        if [ -f "$sendoff_attempt/secrets" ]; then
             # shellcheck disable=SC1091
-            . "$attempt/secrets"
-            rm -f "$attempt/secrets"
+            . "$sendoff_attempt/secrets"
+            rm -f "$sendoff_attempt/secrets"
         fi
 
         step unpack "snapshot 0123456789ab"
-        mkdir -p "$attempt/work" "$attempt/collected" || fail unpack 1
-        "$python" -I -S "$attempt/unpack.py" "$attempt/snapshot.zip" 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef "$attempt/work" || fail unpack $?
-        rm -f "$attempt/snapshot.zip"
-        cd "$attempt/work" || fail unpack 1
+        mkdir -p "$sendoff_attempt/work" "$sendoff_attempt/collected" || fail unpack 1
+        "$sendoff_python" -I -S "$sendoff_attempt/unpack.py" "$sendoff_attempt/snapshot.zip" 0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef "$sendoff_attempt/work" || fail unpack $?
+        rm -f "$sendoff_attempt/snapshot.zip"
+        cd "$sendoff_attempt/work" || fail unpack 1
         unset OLDPWD
         mkdir -p '/data/jobs/amber-fox/attempt 2/collected/model' || fail unpack 1
 
         step preflight "asking the tracker"
-        "$python" -I -S "$attempt/preflight.py" || fail preflight $?
+        "$sendoff_python" -I -S "$sendoff_attempt/preflight.py" || fail preflight $?
 
         step setup "the block of the run config"
         set +u
@@ -182,19 +182,19 @@ mod tests {
         module load cuda
         export X=1
         }
-        code=$?
-        [ "$code" -eq 0 ] || fail setup "$code"
+        sendoff_code=$?
+        [ "$sendoff_code" -eq 0 ] || fail setup "$sendoff_code"
 
         step command '/env/bin/python train.py --name '\''it'\''\'\'''\''s $(id)'\'''
         # Not with `:`, whose failed redirection would end the shell.
-        true >"$state/started"
+        true >"$sendoff_state/started"
         [ -z "$sendoff_stopped" ] || exit 143
         /env/bin/python train.py --name 'it'\''s $(id)'
-        code=$?
-        printf '%s\n' "$code" >"$state/code"
+        sendoff_code=$?
+        printf '%s\n' "$sendoff_code" >"$sendoff_state/code"
         # The block of the run config may have put another trap in place of ours.
         kill -KILL "$sendoff_watch" 2>/dev/null
-        exit "$code"
+        exit "$sendoff_code"
         "##);
     }
 

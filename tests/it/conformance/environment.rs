@@ -14,7 +14,7 @@ pub(super) fn the_environment_is_built_from_nothing(place: &Place) {
     let world = place.world().env("LEAK", "1").env("LD_PRELOAD_NOT", "1").env("WANTED", "a b").env("PYTHONPATH", "/nowhere");
     world.sandbox.file("train.py", "import json, os\nprint('GOT ' + json.dumps(sorted(os.environ)))\nprint(os.environ.get('WANTED'))\n");
     let run = world
-        .run("script: train.py\ninherit: [WANTED]\nenvironment_variables: {OMP_NUM_THREADS: 2}\ninputs: {C: 1}\noutputs: {model: {}}\n")
+        .run("script: train.py\ninherit: [WANTED]\nenvironment_variables: {OMP_NUM_THREADS: 2, state: s, attempt: a, python: p, code: c}\ninputs: {C: 1}\noutputs: {model: {}}\n")
         .expect(0);
     let mut expected = vec![
         "OMP_NUM_THREADS",
@@ -26,6 +26,11 @@ pub(super) fn the_environment_is_built_from_nothing(place: &Place) {
         "SENDOFF_OUTPUT_MODEL",
         "SENDOFF_TARGET",
         "WANTED",
+        // Names that the bootstrap might have for itself.
+        "attempt",
+        "code",
+        "python",
+        "state",
     ];
     expected.extend(place.own_variables);
     expected.sort_unstable();
