@@ -20,6 +20,7 @@ mod endpoint;
 mod error;
 mod exec;
 mod files;
+mod hints;
 mod image;
 mod input;
 pub mod login;
