@@ -16,10 +16,10 @@ const STAGE: &str = "sendoff.stage";
 const LEFT_OVER: Duration = Duration::from_mins(10);
 
 impl Images {
-    /// Returns the environments on the engine that this cache has made, newest first.
+    /// Returns the environments on the engine that this cache has made or used, newest first.
     pub async fn list(&self) -> Result<Vec<Built>, Error> {
-        let images = self.engine.images(&[(ENVIRONMENT, ""), (OWNER, &owner(&self.dirs))]).await?;
-        let mut found: Vec<Built> = images.iter().filter_map(read).collect();
+        let images = self.engine.images(&[(ENVIRONMENT, "")]).await?;
+        let mut found: Vec<Built> = images.iter().filter_map(read).filter(|built| lease_file(&self.dirs, &built.id).exists()).collect();
         found.sort_by_key(|built| std::cmp::Reverse(built.created_at));
         Ok(found)
     }
