@@ -10,4 +10,7 @@ pub trait Observer: Send + Sync {
 
     /// A step that takes a while begins.
     fn step(&self, text: &str);
+
+    /// A line of what a step says of itself.
+    fn output(&self, line: &str);
 }

@@ -48,7 +48,7 @@ impl environment::Progress for Steps {
                 self.0.step(&format!("building the environment's image ({})", Count(packages, "package")));
             }
             environment::Step::ImageStep(name) => self.0.step(&format!("building the image: {name}")),
-            environment::Step::ImageOutput(line) => self.0.step(&format!("  | {line}")),
+            environment::Step::ImageOutput(line) => self.0.output(&line),
             environment::Step::Pushing { image } => self.0.step(&format!("pushing the image `{image}`")),
             environment::Step::AskingAgain => self.0.step("the package index denies what it offered a moment ago: asking it again"),
         }

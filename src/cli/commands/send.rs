@@ -61,6 +61,10 @@ impl Observer for Talk {
     fn step(&self, text: &str) {
         self.0.say(&format!("{text} ..."));
     }
+
+    fn output(&self, line: &str) {
+        self.0.say(&format!("  | {line}"));
+    }
 }
 
 /// Submits a run config that is loaded, and shows the job to its end.
