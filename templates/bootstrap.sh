@@ -51,6 +51,14 @@ exec 2>&1
 # Secrets come over stdin; they are in no file, and not in what the engine keeps of the container.
 sendoff_secrets=$(cat)
 exec </dev/null
+# Their last line says that they are all there: a supervisor that died in the middle leaves the end of the input too.
+case $sendoff_secrets in
+*'# complete') ;;
+*)
+    echo '[sendoff] the supervisor died before it had handed over what the job needs'
+    fail start 1
+    ;;
+esac
 unset TINI_KILL_PROCESS_GROUP
 {% else %}
 # The pipe on stdin ends when the supervisor dies: then nothing of this job may stay.

@@ -201,9 +201,11 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
     }
 }
 
-/// Returns the shell text that the bootstrap reads from its standard input.
+/// Returns the shell text that the bootstrap reads from its standard input. Its last line tells the bootstrap that nothing is missing.
 fn script(secrets: &BTreeMap<String, Secret>) -> String {
-    secrets.iter().map(|(name, value)| format!("export {name}={}\n", shell::quote(value.expose()))).collect()
+    let mut text: String = secrets.iter().map(|(name, value)| format!("export {name}={}\n", shell::quote(value.expose()))).collect();
+    text.push_str("# complete\n");
+    text
 }
 
 /// Copies the log, waits for the end, and ends the container when asked or when its time is up.

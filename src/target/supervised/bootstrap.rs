@@ -209,6 +209,25 @@ mod tests {
     }
 
     #[test]
+    fn a_container_whose_input_breaks_off_does_not_run_its_command() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let home = folder.path().display().to_string();
+        let script = render(&spec(), &Folders { folder: home.clone(), state: home, in_container: true }).expect("it renders");
+        let mut shell = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .expect("`sh` runs");
+        // The supervisor dies before the last line.
+        std::io::Write::write_all(&mut shell.stdin.take().expect("a pipe"), b"export TOKEN='x'\n").expect("it reads");
+        let output = shell.wait_with_output().expect("it ends");
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(std::fs::read_to_string(folder.path().join("failed-step")).expect("it says where"), "start\n");
+        assert!(!folder.path().join("work").exists() && !folder.path().join("started").exists());
+    }
+
+    #[test]
     #[ignore = "needs `shellcheck`"]
     fn shellcheck_finds_nothing_in_the_script() {
         let script = render(&spec(), &here("/data/jobs/amber-fox/attempt 2")).expect("it renders");
