@@ -65,7 +65,8 @@ impl Place {
 
 /// Runs the supervisor of an attempt in this process, to the job's end.
 pub fn supervise(folder: &Path, turn: Turn) -> Result<(), target::Error> {
-    let is_contained = Attempt::at(folder.to_owned()).spec()?.is_some_and(|spec| spec.container.is_some());
+    // A description that cannot be read is the supervisor's to record.
+    let is_contained = Attempt::at(folder.to_owned()).spec().ok().flatten().is_some_and(|spec| spec.container.is_some());
     let runner: &dyn Runner = if is_contained { &InContainer::default() } else { &Process };
     supervised::supervise(folder, turn, runner, &Arc::new(Tracker { attempt: Attempt::at(folder.to_owned()), relay: Mutex::new(None) }))
 }

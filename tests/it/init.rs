@@ -90,7 +90,7 @@ fn a_folder_without_a_script_is_told_so() {
 
 #[test]
 fn every_line_that_is_offered_is_right_once_its_comment_sign_is_gone() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::new().env("HF_TOKEN", "a secret that is offered");
     sandbox.file("train.py", "").file("data.csv", "");
     sandbox.sendoff(&["init"]).expect(0);
     let text = std::fs::read_to_string(sandbox.project().join("run.yaml")).expect("it is there");
