@@ -7,9 +7,15 @@
 //! The engine sees no path of this machine, so that it may be anywhere; and the container outlives the supervisor.
 
 mod archive;
+mod collect;
+mod create;
+mod log;
 mod marks;
 pub mod place;
+mod remove;
+mod route;
 mod run;
+mod watch;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -75,7 +81,7 @@ impl Docker {
 
     async fn clear(&self, attempt: &Attempt) -> Result<(), Error> {
         let engine = Engine::connect(&marks::endpoint(attempt)?).await?;
-        run::clear(&engine, attempt).await
+        remove::container(&engine, attempt).await
     }
 }
 

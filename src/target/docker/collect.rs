@@ -1,0 +1,88 @@
+//! Brings what a container holds to this machine: what its bootstrap wrote down, and what the job left.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+
+use futures_util::StreamExt;
+use jiff::Timestamp;
+use tokio::runtime::Runtime;
+
+use crate::engine::{self, Engine};
+use crate::job::attempt::Attempt;
+use crate::support::fs::{self, Context};
+use crate::target::Error;
+
+use super::archive::Pull;
+use super::place;
+
+/// Bytes of what a bootstrap may have written down.
+const STATE_LIMIT: u64 = 1 << 20;
+
+/// Returns what the bootstrap wrote down, with the times of its files.
+pub(super) async fn state(engine: &Engine, id: &str) -> BTreeMap<String, (String, Timestamp)> {
+    let mut bytes = Vec::new();
+    if let Ok(stream) = engine.get(id, &format!("{}/state", place::HOME)) {
+        let mut stream = std::pin::pin!(stream);
+        while let Some(Ok(piece)) = stream.next().await {
+            bytes.extend_from_slice(&piece);
+            if bytes.len() as u64 > STATE_LIMIT {
+                break;
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    for entry in archive.entries().into_iter().flatten().flatten() {
+        let name = entry.path().ok().and_then(|path| Some(path.file_name()?.to_str()?.to_owned()));
+        let time = entry.header().mtime().ok().and_then(|time| Timestamp::from_second(i64::try_from(time).ok()?).ok());
+        let mut text = String::new();
+        let is_file = entry.header().entry_type().is_file();
+        if let (true, Some(name), Some(time), Ok(_)) = (is_file, name, time, entry.take(4096).read_to_string(&mut text)) {
+            found.insert(name, (text, time));
+        }
+    }
+    found
+}
+
+/// Brings what the job left into the attempt's folder.
+pub(super) fn outputs(runtime: &Runtime, engine: &Engine, id: &str, attempt: &Attempt) -> Result<(), Error> {
+    // Into the places where a local job has them, from where they are kept.
+    for (from, into) in [("collected", ""), ("work/outputs", "work"), ("work/logs", "work")] {
+        let path = format!("{}/{from}", place::HOME);
+        let stream = engine.get(id, &path)?;
+        let goal = attempt.path(into);
+        fs::create_private_dir_all(&goal)?;
+        match unpack(Pull::new(runtime, stream), &goal) {
+            Ok(()) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(error) => return Err(Err::<(), _>(error).context("write", &goal).expect_err("it is an error").into()),
+        }
+    }
+    Ok(())
+}
+
+/// Unpacks files, folders and links, none of them outside of the folder. Pipes and devices are no outputs.
+fn unpack(from: Pull<'_>, into: &Path) -> std::io::Result<()> {
+    let mut archive = tar::Archive::new(from);
+    for entry in archive.entries()? {
+        let mut entry = entry?;
+        let kind = entry.header().entry_type();
+        if kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link() {
+            entry.unpack_in(into)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_missing(error: &std::io::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = source {
+        if matches!(error.downcast_ref(), Some(engine::Error::Missing { .. })) {
+            return true;
+        }
+        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        source = inner.map(|inner| inner as _).or_else(|| error.source());
+    }
+    false
+}
