@@ -1,5 +1,6 @@
 //! What every layer stands on and what knows nothing of jobs.
 
+pub mod azure;
 pub mod causes;
 pub mod clock;
 pub mod command;
