@@ -15,5 +15,5 @@ pub mod store;
 pub use error::Error;
 pub use id::{Handle, InvalidId, JobId};
 pub use record::{Record, TrackerRecord, TrackingRecord};
-pub use spec::{Command, Container, JobSpec, Launch, Mount, User};
+pub use spec::{Command, Container, ContainerOptions, JobSpec, Launch, Mount, Platform, User};
 pub use state::{Ending, JobState, Outcome};

@@ -70,19 +70,32 @@ pub struct Container {
     pub image: String,
     /// Whose processes run in it.
     pub user: User,
-    /// The network that it joins; `None` is the engine's default.
-    pub network: Option<String>,
-    /// What it sees of the engine's machine.
-    pub mounts: Vec<Mount>,
     /// Files and folders of the submitting machine that are copied in: the path there, and the one in the container.
     pub copied: Vec<(PathBuf, String)>,
-    /// The platform of the image.
-    pub platform: Option<String>,
     /// Bytes of `/dev/shm`.
     pub shared_memory: Option<u64>,
+    /// What the run config says of it, as it stands there.
+    #[serde(flatten)]
+    pub options: ContainerOptions,
+}
+
+/// What a run config may say of a container, and what the engine is told unchanged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerOptions {
+    /// The network that it joins; `None` is the engine's default.
+    pub network: Option<String>,
+    /// What it sees of the engine's machine, beside its own files.
+    pub mounts: Vec<Mount>,
+    /// The platform of its image; `None` is the engine's own.
+    pub platform: Option<Platform>,
     /// How many processes and threads it may have.
     pub pids: Option<u32>,
 }
+
+/// The platform of an image, as Docker writes it: `linux/amd64`, `linux/arm/v7`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Platform(pub String);
 
 /// A user by numbers: names are an image's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

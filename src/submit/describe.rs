@@ -108,12 +108,9 @@ impl Parts<'_> {
         Some(Container {
             image: image.clone(),
             user: docker.user.unwrap_or_else(submitter),
-            network: docker.network.clone(),
-            mounts: docker.mounts.clone(),
             copied: self.copied(),
-            platform: docker.platform.as_ref().map(|platform| platform.0.clone()),
             shared_memory: self.plan.run.resources.shared_memory,
-            pids: docker.pids_limit,
+            options: docker.options.clone(),
         })
     }
 

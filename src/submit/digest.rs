@@ -65,14 +65,15 @@ struct Container<'a> {
 impl<'a> Container<'a> {
     fn of(config: &'a TargetConfig) -> Option<Self> {
         let TargetConfig::Docker(docker) = config else { return None };
+        let options = &docker.options;
         let container = Self {
             host: docker.host.as_deref(),
             image: docker.image.as_deref(),
-            network: docker.network.as_deref(),
-            mounts: docker.mounts.iter().map(|mount| (mount.source.as_str(), mount.target.as_str(), mount.read_only)).collect(),
+            network: options.network.as_deref(),
+            mounts: options.mounts.iter().map(|mount| (mount.source.as_str(), mount.target.as_str(), mount.read_only)).collect(),
             user: docker.user.map(|user| (user.uid, user.gid)),
-            platform: docker.platform.as_ref().map(|platform| platform.0.as_str()),
-            pids_limit: docker.pids_limit,
+            platform: options.platform.as_ref().map(|platform| platform.0.as_str()),
+            pids_limit: options.pids,
         };
         Some(container).filter(|container| *container != Self::default())
     }

@@ -22,7 +22,7 @@ impl Site {
         let TargetConfig::Docker(docker) = &target.config else { return Ok(Self::Here(Environments::new(dirs))) };
         let endpoint = targets::endpoint(docker.host.as_deref(), variables)?;
         let engine = Engine::connect(&endpoint).await.map_err(target::Error::from)?;
-        let platform = docker.platform.as_ref().map(|platform| platform.0.as_str());
+        let platform = docker.options.platform.as_ref().map(|platform| platform.0.as_str());
         Ok(Self::Engine(Box::new(Images::new(dirs, &engine, platform, variables))))
     }
 

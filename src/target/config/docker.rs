@@ -3,7 +3,7 @@
 use schemars::{Schema, json_schema};
 
 use super::kinds;
-use crate::job::{Mount, User};
+use crate::job::{ContainerOptions, Mount, Platform, User};
 use crate::support::yaml::Grammar;
 
 /// The keys of a Docker target, checked.
@@ -13,16 +13,10 @@ pub struct DockerSpec {
     pub host: Option<String>,
     /// The image that environments are built on; `None` is `python:<version>-slim`.
     pub image: Option<String>,
-    /// The network that containers join; `None` is the engine's default.
-    pub network: Option<String>,
-    /// What containers see of the engine's machine, beside their own files.
-    pub mounts: Vec<Mount>,
     /// `uid[:gid]`; `None` is who submits.
     pub user: Option<User>,
-    /// The platform of the image.
-    pub platform: Option<Platform>,
-    /// How many processes and threads a container may have.
-    pub pids_limit: Option<u32>,
+    /// What every container is given.
+    pub options: ContainerOptions,
 }
 
 impl From<&kinds::Docker> for DockerSpec {
@@ -31,11 +25,13 @@ impl From<&kinds::Docker> for DockerSpec {
         Self {
             host: text(&keys.host),
             image: text(&keys.image),
-            network: text(&keys.network),
-            mounts: keys.mounts.iter().flat_map(|list| &list.items).map(|mount| mount.value.clone()).collect(),
             user: keys.user.as_ref().map(|user| user.value),
-            platform: keys.platform.as_ref().map(|platform| platform.value.clone()),
-            pids_limit: keys.pids_limit.as_ref().map(|limit| limit.value.get()),
+            options: ContainerOptions {
+                network: text(&keys.network),
+                mounts: keys.mounts.iter().flat_map(|list| &list.items).map(|mount| mount.value.clone()).collect(),
+                platform: keys.platform.as_ref().map(|platform| platform.value.clone()),
+                pids: keys.pids_limit.as_ref().map(|limit| limit.value.get()),
+            },
         }
     }
 }
@@ -93,11 +89,7 @@ impl Grammar for User {
     }
 }
 
-/// The platform of an image, as Docker writes it: `linux/amd64`, `linux/arm/v7`.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Platform(pub String);
-
+/// `OS/ARCHITECTURE[/VARIANT]`.
 impl Grammar for Platform {
     const EXAMPLE: &'static str = "linux/amd64";
 

@@ -2,9 +2,8 @@
 
 use std::num::NonZeroU32;
 
-use super::docker::Platform;
 use crate::document;
-use crate::job::{Mount, User};
+use crate::job::{Mount, Platform, User};
 use crate::support::yaml::{List, Parsed, Text};
 
 document! {

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::support::yaml::{Grammar, word};
 
-pub use docker::{DockerSpec, Platform};
+pub use docker::DockerSpec;
 pub use document::{Common, Keys, Target};
 pub use resources::Resources;
 

@@ -56,7 +56,7 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
         (Some(count), None) => Some(GpuRequest::Count(count)),
         (Some(_), Some(devices)) => Some(GpuRequest::Devices(devices.iter().map(u32::to_string).collect())),
     };
-    let mounts = container.mounts.iter().map(|mount| {
+    let mounts = container.options.mounts.iter().map(|mount| {
         let (target, read_only) = (mount.target.clone(), mount.read_only);
         if mount.is_bind() {
             engine::Mount::Bind { source: mount.source.clone(), target, read_only }
@@ -77,15 +77,15 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
         cpus: spec.cpus.map(f64::from),
         memory: spec.memory,
         shared_memory: container.shared_memory,
-        pids: container.pids,
+        pids: container.options.pids,
         gpus,
         init: true,
         no_new_privileges: true,
         open_stdin: true,
-        network: container.network.clone(),
+        network: container.options.network.clone(),
         hostname: Some(spec.id.to_string()),
         mounts: mounts.collect(),
-        platform: container.platform.clone(),
+        platform: container.options.platform.as_ref().map(|platform| platform.0.clone()),
         ..ContainerSpec::default()
     }
 }

@@ -10,7 +10,7 @@ use super::create::of;
 
 /// Returns where this machine is for a container that runs: at the gateway of its network, if that address is ours.
 pub(super) async fn vicinity(engine: &Engine, id: &str, job: &Job<'_>) -> Result<Vicinity, Error> {
-    if !job.is_tracked || of(job.spec).network.as_deref() == Some("host") {
+    if !job.is_tracked || of(job.spec).options.network.as_deref() == Some("host") {
         return Ok(Vicinity::Beside);
     }
     let networks = engine.inspect(id).await?.map(|container| container.networks).unwrap_or_default();
