@@ -23,6 +23,7 @@
 
 pub mod auth;
 pub mod config;
+pub mod emulator;
 pub mod engine;
 pub mod environment;
 pub mod job;

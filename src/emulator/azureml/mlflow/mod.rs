@@ -1,0 +1,203 @@
+//! The MLflow plane of an emulated workspace: what stands below `.../mlflow/v1.0` and `.../mlflow/v2.0`.
+//!
+//! ```text
+//! client ── run = the job's name, experiment = a GUID ──> Plane ── ids of its own ──> the MLflow server behind
+//!                                                          │
+//!                                    routes: which fields have ids; ids: the two-way map
+//! ```
+//!
+//! Azure's MLflow names a job's run by the job and its experiments by GUIDs; the real server behind chooses its own ids. The plane keeps
+//! the map and rewrites exactly the typed fields of each route, ids in search filters included. A route that is not in its
+//! table is refused. The plane knows nothing of HTTP servers: whoever has one asks it with an [`Ask`].
+//!
+//! The server behind is shared with the user's other jobs, so that one place shows them all; what it has besides gets GUIDs.
+
+mod answer;
+mod error;
+mod filter;
+mod ids;
+mod inner;
+mod job;
+mod rewrite;
+mod routes;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::Method;
+use hyper::http;
+use serde_json::{Map, Value};
+
+pub use answer::Answer;
+pub use error::Error;
+pub use inner::Tracker;
+pub use job::{JobRun, RunStatus, Shown};
+
+use ids::{Ids, Kind, Maps};
+use inner::Inner;
+use routes::How;
+
+/// The side that asks: URLs in answers carry its name for the emulator.
+#[derive(Debug, Clone)]
+pub struct Asker {
+    /// Host and port, as in the request's `Host` header.
+    pub host: String,
+    /// The workspace: `/subscriptions/.../workspaces/NAME`.
+    pub scope: String,
+}
+
+impl Asker {
+    /// Returns the artifact URI of a run in Azure's form, from which its plug-in reads workspace, experiment and run.
+    ///
+    /// The plug-in takes the segments as they stand: only what would end one is written in percent form.
+    pub fn artifact_uri(&self, experiment: &str, run: &str) -> String {
+        let segment = experiment.replace('%', "%25").replace('/', "%2F").replace('?', "%3F").replace('#', "%23");
+        format!("azureml://{}/artifact/v2.0{}/experiments/{segment}/runs/{run}/artifacts", self.host, self.scope)
+    }
+}
+
+/// One request to the plane.
+#[derive(Debug)]
+pub struct Ask<'a> {
+    /// Its method.
+    pub method: &'a Method,
+    /// What stands behind the workspace: `/api/2.0/mlflow/runs/get`.
+    pub path: &'a str,
+    /// Its query, as it was sent.
+    pub query: &'a str,
+    /// Its body; empty when there is none.
+    pub body: &'a [u8],
+    /// Who asks.
+    pub asker: &'a Asker,
+}
+
+/// A file among a run's artifacts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Artifact {
+    /// Its path below the run.
+    pub path: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// The workspace's artifacts, which the run history keeps.
+#[async_trait]
+pub trait Artifacts: Send + Sync {
+    /// Returns every artifact of a run of a workspace, by Azure's id of it; none when the run has none.
+    async fn of_run(&self, scope: &str, run: &str) -> Vec<Artifact>;
+}
+
+/// The MLflow plane of an emulator's workspaces.
+pub struct Plane {
+    maps: Arc<Maps>,
+    inner: Inner,
+    artifacts: Arc<dyn Artifacts>,
+}
+
+impl Plane {
+    /// Opens the plane: its maps of ids in a database of the emulator, the server behind, the workspaces' artifacts.
+    pub fn open(database: &Path, tracker: Arc<dyn Tracker>, artifacts: Arc<dyn Artifacts>) -> Result<Self, Error> {
+        Ok(Self { maps: Arc::new(Maps::open(database)?), inner: Inner::new(tracker), artifacts })
+    }
+
+    /// Answers a request. Whatever happens is an answer: trouble with the server behind is one that MLflow's clients try again after.
+    pub async fn answer(&self, ask: &Ask<'_>) -> Answer {
+        self.try_answer(ask).await.unwrap_or_else(|error| Answer::trouble(&error))
+    }
+
+    async fn try_answer(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
+        let Some(act) = routes::act(ask.path) else { return Ok(Answer::no_route(ask.path)) };
+        let Some(route) = routes::find(ask.method, act) else {
+            return Ok(routes::refusal(act).map_or_else(|| Answer::no_route(ask.path), |reason| Answer::refused(act, reason)));
+        };
+        let Some(fields) = fields(ask) else { return Ok(Answer::bad_request("the body is not a JSON object")) };
+        let mut body = Value::Object(fields);
+        let azure_run = body.get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let ids = self.maps.of(&ask.asker.scope);
+        if let Some(refusal) = rewrite::inward(&mut body, route.takes, &ids)? {
+            return Ok(Answer::of(&refusal));
+        }
+        let Value::Object(fields) = body else { unreachable!("rewriting leaves an object an object") };
+        match route.how {
+            How::Asked => self.ask_behind(ask, &ids, route, &fields, &azure_run).await,
+            How::Artifacts => self.list_artifacts(&fields, ask.asker).await,
+            How::BatchAsync => {
+                let has_metrics = fields.get("metrics").and_then(Value::as_array).is_some_and(|metrics| !metrics.is_empty());
+                let reply = self.inner.ask(&Method::POST, "runs/log-batch", &fields).await?;
+                // It is written when the server behind has answered. Without metrics Azure gives no word to ask with.
+                let word = if has_metrics { ids::guid() } else { String::new() };
+                Ok(if reply.status.is_success() { Answer::batch(&word) } else { Answer::passed(reply, &fields, &azure_run) })
+            }
+            How::BatchStatus => Ok(Answer::batch_is_complete()),
+            How::None => Ok(Answer::ok(Value::Object(Map::new()))),
+        }
+    }
+
+    async fn ask_behind(
+        &self,
+        ask: &Ask<'_>,
+        ids: &Ids,
+        route: &routes::Route,
+        fields: &Map<String, Value>,
+        azure_run: &str,
+    ) -> Result<Answer, Error> {
+        let mut reply = self.inner.ask(ask.method, route.act, fields).await?;
+        if reply.status.is_success() {
+            for experiment in rewrite::experiments(&mut reply.body, route.gives) {
+                self.learn_name(ids, &experiment).await?;
+            }
+            rewrite::outward(&mut reply.body, route.gives, ids, ask.asker)?;
+        }
+        Ok(Answer::passed(reply, fields, azure_run))
+    }
+
+    /// Sees to it that an experiment's name is known.
+    async fn learn_name(&self, ids: &Ids, experiment: &str) -> Result<(), Error> {
+        if ids.name(experiment)?.is_none() {
+            let asked = serde_json::json!({ "experiment_id": experiment });
+            let answer = self.inner.get(&Method::GET, "experiments/get", asked).await?;
+            let name = answer.as_ref().and_then(|answer| answer.get("experiment")?.get("name")?.as_str());
+            ids.note_name(experiment, name.unwrap_or("Default"))?;
+        }
+        Ok(())
+    }
+
+    async fn list_artifacts(&self, fields: &Map<String, Value>, asker: &Asker) -> Result<Answer, Error> {
+        let inner = ["run_id", "run_uuid"].iter().find_map(|key| fields.get(*key)?.as_str()).unwrap_or_default();
+        let Some(run) = self.maps.of(&asker.scope).known(Kind::Run, inner)? else { return Ok(Answer::bad_request("`run_id` is missing")) };
+        let shown = self.shown(&asker.scope, &run).await?;
+        let Some(shown) = shown else { return Ok(Answer::unknown(Kind::Run, &run)) };
+        let path = fields.get("path").and_then(Value::as_str).unwrap_or_default();
+        Ok(Answer::artifacts(&asker.artifact_uri(&shown.experiment_name, &run), path, &self.artifacts.of_run(&asker.scope, &run).await))
+    }
+}
+
+/// Returns the fields of a request: its body, or its query, of which a key that is given several times is a list.
+fn fields(ask: &Ask<'_>) -> Option<Map<String, Value>> {
+    if ask.method != Method::GET {
+        return if ask.body.is_empty() { Some(Map::new()) } else { serde_json::from_slice(ask.body).ok().map(rewrite::canonical) };
+    }
+    let mut fields = Map::new();
+    for (key, value) in url::form_urlencoded::parse(ask.query.as_bytes()) {
+        let value = Value::String(value.into_owned());
+        // Azure's services take a version in the query; MLflow's behind would not know it.
+        if key == "api-version" {
+            continue;
+        }
+        match fields.get_mut(key.as_ref()) {
+            None if matches!(key.as_ref(), "experiment_ids" | "run_ids" | "order_by") => {
+                fields.insert(key.into_owned(), Value::Array(vec![value]));
+            }
+            None => {
+                fields.insert(key.into_owned(), value);
+            }
+            Some(Value::Array(items)) => items.push(value),
+            Some(one) => *one = Value::Array(vec![one.take(), value]),
+        }
+    }
+    Some(rewrite::canonical(fields))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,3 @@
+//! Azure Machine Learning on this machine.
+
+pub mod mlflow;
