@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// The folders of sendoff are not known.
     Dirs(sendoff::support::dirs::Error),
+    /// A shell of this machine could not be run.
+    Shell(std::io::Error),
     /// The runtime could not be started.
     Runtime(std::io::Error),
 }
@@ -37,7 +39,7 @@ impl Failure {
             Self::Submit(_) => Exit::SubmissionFailed,
             // Where the records are to be is the user's to say.
             Self::Command(submit::Error::Job(error)) if error.is_refused() => Exit::Usage,
-            Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) => Exit::Internal,
+            Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) | Self::Shell(_) => Exit::Internal,
             Self::Command(error) if error.is_tracker_away() => Exit::ContactLost,
             Self::Command(_) => Exit::SubmissionFailed,
             Self::Usage(_) | Self::Dirs(_) => Exit::Usage,
@@ -73,6 +75,7 @@ impl Failure {
             }
             Self::Usage(text) => (text.clone(), Vec::new(), Vec::new(), &[]),
             Self::Dirs(error) => (error.to_string(), Vec::new(), error.hints(), &[]),
+            Self::Shell(error) => ("could not run a shell".to_owned(), vec![error.to_string()], Vec::new(), &[]),
             Self::Runtime(error) => ("could not start".to_owned(), vec![error.to_string()], Vec::new(), &[]),
         }
     }

@@ -8,6 +8,7 @@ mod interrupt;
 mod json;
 mod printer;
 mod report;
+mod terminal;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -77,6 +78,7 @@ enum Command {
     /// Copy a job's outputs and log into ./<job id>/
     Download(commands::download::Arguments),
     Open(commands::open::Arguments),
+    Shell(commands::shell::Arguments),
     /// Forget a job that has ended, with its log and outputs
     Delete(commands::delete::Arguments),
     /// Show a job's metrics: last value, extremes and course
@@ -231,6 +233,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Wait(arguments) => commands::logs::follow(&arguments.job, commands::logs::Show::Nothing, &world, printer).await,
             Command::Cancel(arguments) => commands::cancel::run(&arguments, &world, printer).await,
             Command::Download(arguments) => commands::download::run(&arguments, &world, printer).await,
+            Command::Shell(arguments) => commands::shell::run(&arguments, &world, printer).await,
             Command::Open(arguments) => commands::open::run(&arguments, &world, printer).await,
             Command::Delete(arguments) => commands::delete::run(&arguments, &world, printer).await,
             Command::Metrics(arguments) => commands::metrics::run(&arguments, &world, printer).await,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
+use bollard::container::LogOutput;
 use bollard::exec::{ResizeExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::ExecConfig;
 use bytes::Bytes;
@@ -36,10 +37,19 @@ pub struct Terminal {
     pub height: u16,
 }
 
+/// A piece of what a process writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// To its standard output, or to its terminal.
+    Out(Bytes),
+    /// To its standard error; a process with a terminal has none.
+    Err(Bytes),
+}
+
 /// A process that runs, with its ends.
 pub struct Exec {
     /// What it writes, to the end.
-    pub output: Pin<Box<dyn Stream<Item = Result<Bytes, Error>> + Send>>,
+    pub output: Pin<Box<dyn Stream<Item = Result<Piece, Error>> + Send>>,
     /// What it reads.
     pub input: Pin<Box<dyn AsyncWrite + Send>>,
     /// The engine's name for it.
@@ -70,7 +80,8 @@ impl Engine {
         };
         let engine = self.clone();
         let output = output.map(move |piece| match piece {
-            Ok(piece) => Ok(piece.into_bytes()),
+            Ok(LogOutput::StdErr { message }) => Ok(Piece::Err(message)),
+            Ok(piece) => Ok(Piece::Out(piece.into_bytes())),
             Err(error) => Err(engine.failed(act.clone(), error)),
         });
         if let Some(terminal) = spec.terminal {

@@ -45,7 +45,7 @@ pub use container::{Attached, Container, ContainerId, Listed, Removal, State};
 pub use credentials::Credentials;
 pub use endpoint::{Address, Endpoint, Source, Tls};
 pub use error::{Error, Object, PullFailure, Refusal, Said};
-pub use exec::{Exec, ExecSpec, Terminal};
+pub use exec::{Exec, ExecSpec, Piece, Terminal};
 pub use files::Tar;
 pub use image::{Image, ImageId, PullProgress};
 pub use input::Input;

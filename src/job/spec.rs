@@ -42,6 +42,9 @@ pub struct JobSpec {
     pub python: PathBuf,
     /// The variables of the job, in order; nothing secret.
     pub variables: Vec<(String, String)>,
+    /// Names of the variables that travel in secret because the run config says so.
+    #[serde(default)]
+    pub secrets: Vec<String>,
     /// Names of outputs, and whether each is a folder.
     pub outputs: Vec<(String, bool)>,
     /// CPUs that the job may use.

@@ -75,6 +75,7 @@ impl Parts<'_> {
             leases: vec![self.environment.lease_file.clone()],
             python: self.environment.python.clone(),
             variables: self.plain(),
+            secrets: run.secrets.clone(),
             outputs: run.outputs.iter().map(|(name, output)| (name.clone(), output.kind == PathKind::Folder)).collect(),
             cpus: run.resources.cpus,
             memory: run.resources.memory,

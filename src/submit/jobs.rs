@@ -28,8 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Jobs {
     /// The store.
     pub store: Store,
-    dirs: Dirs,
-    variables: BTreeMap<String, String>,
+    pub(super) dirs: Dirs,
+    pub(super) variables: BTreeMap<String, String>,
 }
 
 impl Jobs {

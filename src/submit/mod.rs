@@ -22,6 +22,7 @@ mod prepare;
 mod rehearsal;
 mod rerun;
 mod settle;
+mod shell;
 mod site;
 mod targets;
 mod tracker;

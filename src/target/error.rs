@@ -76,6 +76,34 @@ pub enum Error {
         /// The container's id.
         id: String,
     },
+    /// A job was never handed to the target.
+    #[error("the job `{id}` was never handed over, so there is no place where it runs")]
+    NotPrepared {
+        /// The job.
+        id: String,
+    },
+    /// The snapshot of a job was removed.
+    #[error("the snapshot of `{id}` is not kept any more")]
+    SnapshotGone {
+        /// The job.
+        id: String,
+    },
+    /// The environment of a job was removed.
+    #[error("the environment of `{id}` is not there any more: `{what}` is missing")]
+    EnvironmentGone {
+        /// The job.
+        id: String,
+        /// Its interpreter or image.
+        what: String,
+    },
+    /// A snapshot could not be unpacked.
+    #[error("could not unpack the snapshot of `{id}`: {reason}")]
+    Unpack {
+        /// The job.
+        id: String,
+        /// Why.
+        reason: String,
+    },
     /// Something is in the way of what would be downloaded.
     #[error("`{0}` exists already")]
     InTheWay(String),
@@ -97,8 +125,11 @@ impl Hints for Error {
             Self::NameTaken { id, .. } => {
                 vec![format!("choose another `--job-id`, or remove it: `docker rm {}`", id.get(..12).unwrap_or(id))]
             }
-            Self::GivenUp { .. } => vec!["submit it again".to_owned()],
-            Self::Tracking { .. } | Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
+            Self::GivenUp { .. } | Self::NotPrepared { .. } => vec!["submit it again".to_owned()],
+            Self::SnapshotGone { id } | Self::EnvironmentGone { id, .. } => {
+                vec![format!("`sendoff rerun {id}` makes what is missing again, as far as it is known")]
+            }
+            Self::Unpack { .. } | Self::Tracking { .. } | Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
         }
     }
 }

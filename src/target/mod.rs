@@ -7,6 +7,7 @@ pub mod config;
 pub mod docker;
 mod error;
 pub mod local;
+mod shell;
 pub mod supervised;
 
 use std::path::{Path, PathBuf};
@@ -16,7 +17,9 @@ use async_trait::async_trait;
 
 use crate::job::{JobId, JobSpec, JobState, Launch};
 
+pub use docker::{Guest, Inside};
 pub use error::Error;
+pub use shell::{Door, Here, Room, Shell, Visit};
 
 /// What a target can do, and why not where it cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,4 +95,7 @@ pub trait Target: Send + Sync {
 
     /// Copies what the job has left into a folder, overwriting nothing; returns the number of files.
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error>;
+
+    /// Opens a shell where a job runs, or else where it would run again; what is made for it is gone after.
+    async fn shell(&self, job: &JobRef, visit: &Visit) -> Result<Shell, Error>;
 }

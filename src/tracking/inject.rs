@@ -43,6 +43,10 @@ pub struct Injected {
     pub secret: BTreeMap<String, Secret>,
 }
 
+/// The variables that attach a process to a job's MLflow run; without the others, which are secret, they lead nowhere.
+pub const ATTACHING: [&str; 5] =
+    ["MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_RUN_ID", "MLFLOW_RUN_CONTEXT", "MLFLOW_EXPERIMENT_ID"];
+
 /// Returns the variables. The experiment goes by its id alone: MLflow's handling of the name is racy, and both together must agree.
 pub fn inject(injection: &Injection<'_>) -> Injected {
     let mut context: serde_json::Map<String, serde_json::Value> =

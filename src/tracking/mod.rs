@@ -18,7 +18,7 @@ pub use client::{Client, MlflowRun, Status};
 pub use connection::{Chosen, Connection};
 pub use error::Error;
 pub use history::{Histories, Measured, Point};
-pub use inject::{Injected, Injection, Via, inject, through_relay};
+pub use inject::{ATTACHING, Injected, Injection, Via, inject, through_relay};
 pub use metrics::{Series, sparkline};
 pub use requirement::{InvalidRequirement, Requirement};
 pub use section::Section;

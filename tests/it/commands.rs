@@ -48,6 +48,7 @@ fn every_command_answers_in_typed_json() {
         (&["gc"], 0, &["gc"]),
         (&["doctor"], 0, &["doctor"]),
         (&["completions", "bash"], 0, &["completions"]),
+        (&["shell", "job-one"], 244, &["error"]),
         (&["status", "nobody"], 244, &["error"]),
         (&["status"], 244, &["error"]),
         (&["submit", "--set", "command=7", "--set", "nonsense=1"], 244, &["error"]),

@@ -84,6 +84,11 @@ impl Sandbox {
         self.folder.path().join("sendoff")
     }
 
+    /// Returns the folder of temporary files.
+    pub(crate) fn temporary(&self) -> PathBuf {
+        self.folder.path().join("tmp")
+    }
+
     /// Writes a file of the project.
     pub(crate) fn file(&self, path: &str, text: &str) -> &Self {
         let path = self.project().join(path);

@@ -4,10 +4,15 @@ use std::os::unix::process::ExitStatusExt;
 
 use crate::support::Sandbox;
 
+/// What somebody "types" who changes the size of the terminal's window.
+pub(crate) fn resize(rows: u16, columns: u16) -> String {
+    format!("\0{rows} {columns}")
+}
+
 /// Runs a command at a terminal of its own, types what `steps` says once each text is seen, and returns its exit code and all it showed.
 pub(crate) fn at_a_terminal(sandbox: &Sandbox, arguments: &[&str], steps: &[(&str, &str)]) -> (i32, String) {
     const PLAYER: &str = r#"
-import json, os, pty, select, sys, time
+import fcntl, json, os, pty, select, struct, sys, termios, time
 steps, command = json.loads(sys.argv[1]), sys.argv[2:]
 pid, terminal = pty.fork()
 if pid == 0:
@@ -24,7 +29,12 @@ while time.monotonic() < deadline:
         seen += data
     if steps and steps[0][0].encode() in seen[mark:]:
         mark = len(seen)
-        os.write(terminal, steps.pop(0)[1].encode())
+        text = steps.pop(0)[1]
+        if text.startswith("\0"):
+            rows, columns = map(int, text[1:].split())
+            fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        else:
+            os.write(terminal, text.encode())
 else:
     os.kill(pid, 9)
 sys.stdout.buffer.write(seen)

@@ -28,6 +28,7 @@ pub(crate) mod plan;
 pub(crate) mod rerun;
 pub(crate) mod schema;
 pub(crate) mod send;
+pub(crate) mod shell;
 pub(crate) mod snapshot;
 pub(crate) mod status;
 pub(crate) mod submit;

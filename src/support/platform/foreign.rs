@@ -119,3 +119,35 @@ pub fn user_name() -> String {
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// Returns `None`: a terminal is not taken over here, and a shell does without one.
+pub fn terminal_size() -> Option<(u16, u16)> {
+    None
+}
+
+/// A terminal that hands every key on; never taken here.
+#[derive(Debug)]
+pub struct RawTerminal;
+
+impl RawTerminal {
+    /// Fails.
+    pub fn take() -> std::io::Result<Self> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The ear for changes of the terminal's size; never heard here.
+#[derive(Debug)]
+pub struct Resizes;
+
+impl Resizes {
+    /// Begins to listen.
+    pub fn listen() -> Self {
+        Self
+    }
+
+    /// Waits for ever.
+    pub async fn next(&mut self) {
+        std::future::pending::<()>().await;
+    }
+}

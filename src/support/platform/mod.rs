@@ -3,6 +3,7 @@
 //! ```text
 //! linux    `/proc`, parent-death signals, orphans, affinity, cgroups      other    "not known", "not supported"
 //! unix     signals, sessions, users, what a file is                       foreign  the same, for systems that are not Unix
+//! terminal the terminal's size and mode
 //! ```
 //!
 //! Jobs run on Linux. The client builds elsewhere too: there the questions have honest answers ("not known", "not supported").
@@ -15,6 +16,8 @@ mod linux;
 #[cfg(not(all(target_os = "linux", not(any(sendoff_portable = "macos", sendoff_portable = "windows")))))]
 mod other;
 #[cfg(all(unix, not(sendoff_portable = "windows")))]
+mod terminal;
+#[cfg(all(unix, not(sendoff_portable = "windows")))]
 mod unix;
 
 use std::path::PathBuf;
@@ -25,6 +28,8 @@ pub use foreign::*;
 pub use linux::*;
 #[cfg(not(all(target_os = "linux", not(any(sendoff_portable = "macos", sendoff_portable = "windows")))))]
 pub use other::*;
+#[cfg(all(unix, not(sendoff_portable = "windows")))]
+pub use terminal::*;
 #[cfg(all(unix, not(sendoff_portable = "windows")))]
 pub use unix::*;
 

@@ -56,14 +56,6 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
         (Some(count), None) => Some(GpuRequest::Count(count)),
         (Some(_), Some(devices)) => Some(GpuRequest::Devices(devices.iter().map(u32::to_string).collect())),
     };
-    let mounts = container.options.mounts.iter().map(|mount| {
-        let (target, read_only) = (mount.target.clone(), mount.read_only);
-        if mount.is_bind() {
-            engine::Mount::Bind { source: mount.source.clone(), target, read_only }
-        } else {
-            engine::Mount::Volume { name: mount.source.clone(), target, read_only }
-        }
-    });
     ContainerSpec {
         name: place::name(&spec.id, spec.attempt),
         image: container.image.clone(),
@@ -84,8 +76,21 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
         open_stdin: true,
         network: container.options.network.clone(),
         hostname: Some(spec.id.to_string()),
-        mounts: mounts.collect(),
+        mounts: mounts(container),
         platform: container.options.platform.as_ref().map(|platform| platform.0.clone()),
         ..ContainerSpec::default()
     }
+}
+
+/// Returns what a container sees of the engine's machine.
+pub(super) fn mounts(container: &Container) -> Vec<engine::Mount> {
+    let mounts = container.options.mounts.iter().map(|mount| {
+        let (target, read_only) = (mount.target.clone(), mount.read_only);
+        if mount.is_bind() {
+            engine::Mount::Bind { source: mount.source.clone(), target, read_only }
+        } else {
+            engine::Mount::Volume { name: mount.source.clone(), target, read_only }
+        }
+    });
+    mounts.collect()
 }

@@ -15,6 +15,7 @@ pub mod place;
 mod remove;
 mod route;
 mod run;
+mod shell;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -23,12 +24,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::supervised::{self, Attempts, Folders};
-use super::{Capabilities, Error, JobRef, Presence, Target};
+use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit};
 use crate::engine::{Endpoint, Engine, Gpus, Removal};
 use crate::job::attempt::Attempt;
 use crate::job::{JobSpec, JobState, Launch};
 
 pub use run::InContainer;
+pub use shell::{Guest, Inside};
 
 /// The Docker target.
 #[derive(Debug, Clone)]
@@ -144,5 +146,11 @@ impl Target for Docker {
 
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
         self.attempts.collect(job, Path::new(place::HOME), into)
+    }
+
+    async fn shell(&self, job: &JobRef, visit: &Visit) -> Result<Shell, Error> {
+        let (attempt, spec) = self.attempts.known(job)?;
+        let engine = Engine::connect(&marks::endpoint(&attempt)?).await?;
+        shell::open(engine, &attempt, &spec, visit).await
     }
 }

@@ -16,6 +16,9 @@ pub const DIGEST: &str = "sendoff.digest";
 /// The label with the data folder of who submitted it, for those who share an engine.
 pub const OWNER: &str = "sendoff.owner";
 
+/// The label of a container that a shell was opened in, with the job; it has none of the job's own labels, so that it is never taken for it.
+pub const SHELL: &str = "sendoff.shell";
+
 /// Returns the name of an attempt's container.
 pub fn name(id: &JobId, attempt: u32) -> String {
     if attempt == 1 { id.to_string() } else { format!("{id}-a{attempt}") }

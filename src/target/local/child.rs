@@ -15,7 +15,7 @@ use crate::target::Error;
 use crate::target::supervised::{Exit, Stop};
 
 /// What a job sees of its supervisor's own environment; everything else is in the bootstrap.
-const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES"];
+pub(super) const PASSED_ON: [&str; 7] = ["PATH", "HOME", "USER", "LANG", "TZ", "TMPDIR", "CUDA_VISIBLE_DEVICES"];
 
 /// How long what a command left in the background has to end, when the command itself has ended.
 const BACKGROUND_GRACE: Duration = Duration::from_secs(2);

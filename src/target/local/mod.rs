@@ -2,6 +2,7 @@
 
 mod child;
 mod run;
+mod shell;
 mod shim;
 
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::supervised::{self, Attempts, Folders};
-use super::{Capabilities, Error, JobRef, Presence, Target};
+use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit};
 use crate::job::{JobSpec, JobState, Launch};
 use crate::support::platform;
 
@@ -89,5 +90,10 @@ impl Target for Local {
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
         let folder = self.attempts.of(job).folder().to_owned();
         self.attempts.collect(job, &folder.canonicalize().unwrap_or(folder), into)
+    }
+
+    async fn shell(&self, job: &JobRef, visit: &Visit) -> Result<Shell, Error> {
+        let (attempt, spec) = self.attempts.known(job)?;
+        shell::open(&attempt, &spec, visit)
     }
 }

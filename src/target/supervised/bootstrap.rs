@@ -6,9 +6,12 @@ use crate::job::{Command, JobSpec};
 use crate::support::{shell, template};
 use crate::target::Error;
 
+/// The program that unpacks a snapshot and verifies it: archive, id, folder.
+pub(in crate::target) const UNPACK: &str = include_str!("../../../templates/unpack.py");
+
 /// The small Python programs that the bootstrap calls, by file name.
 pub(in crate::target) const PROGRAMS: [(&str, &str); 2] =
-    [("unpack.py", include_str!("../../../templates/unpack.py")), ("preflight.py", include_str!("../../../templates/preflight.py"))];
+    [("unpack.py", UNPACK), ("preflight.py", include_str!("../../../templates/preflight.py"))];
 
 #[derive(Serialize)]
 struct Context<'a> {
@@ -86,6 +89,7 @@ mod tests {
             leases: Vec::new(),
             python: "/env/bin/python".into(),
             variables: vec![("PATH".to_owned(), "/env/bin:/usr/bin".to_owned()), ("TEXT".to_owned(), "a b\n'c'".to_owned())],
+            secrets: Vec::new(),
             outputs: vec![("model".to_owned(), true), ("report".to_owned(), false)],
             cpus: None,
             memory: None,

@@ -28,7 +28,7 @@ pub use outcome::{Evidence, Exit, Stop};
 pub use supervise::{Acts, Closing, Job, Runner, Turn, Vicinity, supervise};
 pub use turn::Devices;
 
-pub(super) use bootstrap::{Folders, PROGRAMS, render};
+pub(super) use bootstrap::{Folders, PROGRAMS, UNPACK, render};
 
 /// How long a supervisor may take to claim its attempt. On a machine that is that slow nothing else works either.
 const CLAIM_LIMIT: Duration = Duration::from_secs(30);
@@ -50,6 +50,13 @@ impl Attempts {
 
     pub(super) fn of_spec(&self, spec: &JobSpec) -> Attempt {
         Attempt::new(&self.data, &spec.id, spec.attempt)
+    }
+
+    /// Returns an attempt that was prepared, with what was to run in it.
+    pub(super) fn known(&self, job: &JobRef) -> Result<(Attempt, JobSpec), Error> {
+        let attempt = self.of(job);
+        let spec = attempt.spec()?.ok_or_else(|| Error::NotPrepared { id: job.id.to_string() })?;
+        Ok((attempt, spec))
     }
 
     /// Writes the bundle: the bootstrap with its programs, the snapshot's archive, the job spec.
@@ -184,6 +191,12 @@ impl Attempts {
     pub(super) fn collect(&self, job: &JobRef, home: &Path, into: &Path) -> Result<usize, Error> {
         outputs::copy(&self.of(job), home, into)
     }
+}
+
+/// Returns the archive of an attempt's snapshot, the attempt's own or the one that it was made from.
+pub(super) fn archive(attempt: &Attempt, spec: &JobSpec) -> Result<PathBuf, Error> {
+    let known = [attempt.path("snapshot.zip"), spec.archive.clone()];
+    known.into_iter().find(|path| path.exists()).ok_or_else(|| Error::SnapshotGone { id: spec.id.to_string() })
 }
 
 /// Waits until a supervisor that was started has claimed its attempt.

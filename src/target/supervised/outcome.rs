@@ -144,6 +144,7 @@ mod tests {
             leases: Vec::new(),
             python: "/".into(),
             variables: Vec::new(),
+            secrets: Vec::new(),
             outputs: Vec::new(),
             cpus: None,
             memory: Some(64 << 20),

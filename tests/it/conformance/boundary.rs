@@ -68,6 +68,7 @@ fn a_submission_that_fails_leaves_nothing_that_could_run() {
         leases: Vec::new(),
         python: "/usr/bin/python3".into(),
         variables: Vec::new(),
+        secrets: Vec::new(),
         outputs: Vec::new(),
         cpus: None,
         memory: None,

@@ -9,6 +9,7 @@ mod environment;
 mod leaving;
 mod logs;
 mod running;
+mod shell;
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard};
@@ -190,6 +191,10 @@ macro_rules! keeps_every_promise {
                 running::many_jobs_are_told_apart_in_one_list,
                 running::a_setup_that_fails_ends_the_job_before_its_command,
                 running::steps_are_named_in_the_log,
+                shell::a_shell_is_where_the_job_is_and_ends_with_its_own_code,
+                shell::a_terminal_is_lent_with_its_size_and_every_key,
+                shell::after_the_end_a_shell_is_in_a_fresh_copy_that_goes_with_it,
+                shell::what_goes_in_comes_out_whole_whoever_reads_first,
             }
         }
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use sendoff::engine::{ContainerSpec, Error, ExecSpec, Follow, GpuRequest, Mount, Removal, State, Tar};
+use sendoff::engine::{ContainerSpec, Error, ExecSpec, Follow, GpuRequest, Mount, Piece, Removal, State, Tar};
 
 use super::{World, with_engine};
 
@@ -155,11 +155,18 @@ fn one_more_process_runs_in_a_container_with_input_and_code() {
     with_engine("exec", async |world| {
         world.engine.create(&world.spec(&["sleep", "600"])).await.expect("it is created");
         world.engine.start(&world.name).await.expect("it starts");
-        let command = ["sh", "-c", "read word; echo \"$word $0\"; exit 9"].map(str::to_owned).to_vec();
+        let command = ["sh", "-c", "read word; echo \"$word $0\"; echo oh >&2; exit 9"].map(str::to_owned).to_vec();
         let mut exec = world.engine.exec(&world.name, &ExecSpec { command, ..ExecSpec::default() }).await.expect("it runs");
         tokio::io::AsyncWriteExt::write_all(&mut exec.input, b"hello\n").await.expect("it reads");
         let output: Vec<_> = exec.output.try_collect().await.expect("it writes");
-        assert_eq!(output.concat(), b"hello sh\n");
+        let (mut said, mut complained) = (Vec::new(), Vec::new());
+        for piece in output {
+            match piece {
+                Piece::Out(bytes) => said.extend_from_slice(&bytes),
+                Piece::Err(bytes) => complained.extend_from_slice(&bytes),
+            }
+        }
+        assert_eq!((said.as_slice(), complained.as_slice()), (&b"hello sh\n"[..], &b"oh\n"[..]));
         assert_eq!(world.engine.exec_code(&exec.id).await.expect("it ended"), Some(9));
     });
 }

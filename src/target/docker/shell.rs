@@ -1,0 +1,211 @@
+//! A shell in a job's container, or in a fresh one of the same image and snapshot that is gone after.
+//!
+//! ```text
+//! running   exec -> attend
+//! ended     create, put the bundle, start, exec unpack -> exec -> attend -> remove
+//! ```
+//!
+//! What runs is always one more process in a container that does nothing else, so that its variables are in no description. A fresh
+//! container ends by itself when this process does: its own process waits for the end of an input that is ours.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt};
+use tokio::io::AsyncWrite;
+
+use super::archive::pack;
+use super::{create, marks, place};
+use crate::engine::{ContainerSpec, Engine, Error as EngineError, Exec, ExecSpec, Input, Piece, Removal, State, Terminal};
+use crate::job::JobSpec;
+use crate::job::attempt::Attempt;
+use crate::support::lock::Lock;
+use crate::target::Error;
+use crate::target::shell::{Door, Room, Shell, Visit};
+use crate::target::supervised::{self, UNPACK};
+
+/// A process in a container, with its ends.
+pub struct Inside {
+    /// The process.
+    pub guest: Guest,
+    /// What it writes.
+    pub output: Pin<Box<dyn Stream<Item = Result<Piece, EngineError>> + Send>>,
+    /// What it reads.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// A process in a container, which is one more there or alone in it.
+pub struct Guest {
+    engine: Engine,
+    exec: String,
+    fresh: Option<Fresh>,
+}
+
+/// A container that is there for a shell alone.
+struct Fresh {
+    container: String,
+    /// Its end ends the container.
+    _tie: Input,
+    /// Keeps the image.
+    _leases: Vec<Lock>,
+}
+
+impl Guest {
+    /// Tells the process how big its terminal is now; one that has ended does not mind.
+    pub async fn resize(&mut self, size: Terminal) {
+        let _ = self.engine.resize(&self.exec, size).await;
+    }
+
+    /// Returns the code of the process, whose output has ended; `None` when that is not known, since its container is gone.
+    pub async fn code(&mut self) -> Option<i32> {
+        code(&self.engine, &self.exec).await
+    }
+
+    /// Removes what was made for the shell.
+    pub async fn leave(self) -> Result<(), Error> {
+        match &self.fresh {
+            Some(fresh) => Ok(self.engine.remove(&fresh.container, Removal::Forced).await?),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Opens a shell beside an attempt.
+pub(super) async fn open(engine: Engine, attempt: &Attempt, spec: &JobSpec, visit: &Visit) -> Result<Shell, Error> {
+    let running = match marks::container(attempt) {
+        Some(id) => engine.inspect(&id).await?.filter(|container| container.state == State::Running),
+        None => None,
+    };
+    if let Some(container) = running {
+        let exec = engine.exec(&container.id, &shell(spec, visit)).await?;
+        return Ok(Shell { room: Room::TheJobs, missing: Vec::new(), door: Door::Inside(Inside::new(engine, exec, None).into()) });
+    }
+    let (fresh, missing) = furnish(&engine, attempt, spec).await?;
+    match engine.exec(&fresh.container, &shell(spec, visit)).await {
+        Ok(exec) => Ok(Shell { room: Room::Fresh, missing, door: Door::Inside(Inside::new(engine, exec, Some(fresh)).into()) }),
+        Err(error) => {
+            let _ = engine.remove(&fresh.container, Removal::Forced).await;
+            Err(error.into())
+        }
+    }
+}
+
+impl Inside {
+    fn new(engine: Engine, exec: Exec, fresh: Option<Fresh>) -> Self {
+        Self { guest: Guest { engine, exec: exec.id, fresh }, output: exec.output, input: exec.input }
+    }
+}
+
+/// Returns the code of a process, whose output may end a moment before it does.
+async fn code(engine: &Engine, exec: &str) -> Option<i32> {
+    for _ in 0..50 {
+        match engine.exec_code(exec).await {
+            Ok(Some(code)) => return Some(code),
+            Ok(None) => tokio::time::sleep(Duration::from_millis(20)).await,
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+fn shell(spec: &JobSpec, visit: &Visit) -> ExecSpec {
+    ExecSpec {
+        command: visit.words(),
+        environment: visit.variables(&spec.variables),
+        user: None,
+        working_directory: Some(format!("{}/work", place::HOME)),
+        terminal: visit.terminal,
+    }
+}
+
+/// Makes a container as the job's was when its command started; returns what it lacks, too. A failure leaves none.
+async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(Fresh, Vec<String>), Error> {
+    let leases: Vec<Lock> = spec.leases.iter().filter_map(|file| Lock::shared(file).ok()).collect();
+    let image = &create::of(spec).image;
+    if engine.image(image).await?.is_none() {
+        return Err(Error::EnvironmentGone { id: spec.id.to_string(), what: image.clone() });
+    }
+    let archive = supervised::archive(attempt, spec)?;
+    let (copied, gone): (Vec<_>, Vec<_>) = create::of(spec).copied.iter().cloned().partition(|(source, _)| source.exists());
+    let mut missing: Vec<String> = gone.iter().map(|(source, _)| format!("the input `{}`, which is gone", source.display())).collect();
+    missing.extend(spec.gpus.filter(|count| *count > 0).map(|_| "GPUs".to_owned()));
+    let container = engine.create(&described(spec, attempt)).await?;
+    let made = async {
+        let bundle = pack(create::of(spec).user, move |tar| {
+            tar.folder("sendoff", 0o755)?;
+            for name in ["state", "home", "work", "collected", "inputs"] {
+                tar.folder(&format!("sendoff/{name}"), 0o755)?;
+            }
+            tar.tree("sendoff/snapshot.zip", &archive)?;
+            for (source, goal) in &copied {
+                tar.tree(goal.trim_start_matches('/'), source)?;
+            }
+            Ok(())
+        });
+        engine.put(&container, "/", bundle).await?;
+        let tie = engine.start_attached(&container).await?;
+        unpack(engine, &container, spec).await?;
+        Ok(tie)
+    };
+    match made.await {
+        Ok(tie) => Ok((Fresh { container: container.to_string(), _tie: tie, _leases: leases }, missing)),
+        Err(error) => {
+            let _ = engine.remove(&container, Removal::Forced).await;
+            Err(error)
+        }
+    }
+}
+
+fn described(spec: &JobSpec, attempt: &Attempt) -> ContainerSpec {
+    let container = create::of(spec);
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).expect("the system has random numbers");
+    let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+    ContainerSpec {
+        name: format!("{}-shell-{random}", spec.id),
+        image: container.image.clone(),
+        entrypoint: Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), "cat >/dev/null".to_owned()]),
+        labels: [(place::SHELL, spec.id.to_string()), (place::OWNER, marks::owner(attempt))]
+            .map(|(label, value)| (label.to_owned(), value))
+            .into(),
+        user: Some(format!("{}:{}", container.user.uid, container.user.gid)),
+        working_directory: Some(place::HOME.to_owned()),
+        cpus: spec.cpus.map(f64::from),
+        memory: spec.memory,
+        shared_memory: container.shared_memory,
+        pids: container.options.pids,
+        init: true,
+        no_new_privileges: true,
+        open_stdin: true,
+        network: container.options.network.clone(),
+        hostname: Some(spec.id.to_string()),
+        mounts: create::mounts(container),
+        platform: container.options.platform.as_ref().map(|platform| platform.0.clone()),
+        ..ContainerSpec::default()
+    }
+}
+
+/// Unpacks the snapshot, and makes the folders of the outputs.
+async fn unpack(engine: &Engine, container: &str, spec: &JobSpec) -> Result<(), Error> {
+    let failed = |reason: String| Error::Unpack { id: spec.id.to_string(), reason };
+    let home = place::HOME;
+    let python = spec.python.display().to_string();
+    let archive = format!("{home}/snapshot.zip");
+    let work = format!("{home}/work");
+    let unpack = [&python, "-I", "-S", "-c", UNPACK, &archive, &spec.snapshot, &work].map(str::to_owned).to_vec();
+    let folders = spec.outputs.iter().filter(|(_, is_folder)| *is_folder).map(|(name, _)| format!("{home}/collected/{name}"));
+    let tidy = ["rm", "-f", &archive].map(str::to_owned).to_vec();
+    let make: Vec<String> = ["mkdir", "-p", &work].map(str::to_owned).into_iter().chain(folders).collect();
+    for command in [unpack, tidy, make] {
+        let mut exec = engine.exec(container, &ExecSpec { command, ..ExecSpec::default() }).await?;
+        let mut said = Vec::new();
+        while let Some(piece) = exec.output.next().await {
+            let (Piece::Out(bytes) | Piece::Err(bytes)) = piece?;
+            said.extend_from_slice(&bytes);
+        }
+        if code(engine, &exec.id).await != Some(0) {
+            return Err(failed(String::from_utf8_lossy(&said).trim().to_owned()));
+        }
+    }
+    Ok(())
+}
