@@ -40,7 +40,7 @@ impl Failure {
             // Where the records are to be is the user's to say.
             Self::Command(submit::Error::Job(error)) if error.is_refused() => Exit::Usage,
             Self::Command(submit::Error::Job(_) | submit::Error::Panicked) | Self::Runtime(_) | Self::Shell(_) => Exit::Internal,
-            Self::Command(error) if error.is_tracker_away() => Exit::ContactLost,
+            Self::Command(error) if error.is_out_of_contact() => Exit::ContactLost,
             Self::Command(_) => Exit::SubmissionFailed,
             Self::Usage(_) | Self::Dirs(_) => Exit::Usage,
         }

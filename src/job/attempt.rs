@@ -19,13 +19,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, JobId, JobSpec, JobState, Outcome, remains};
 use crate::support::fs::{self, Context};
-use crate::support::lock;
-use crate::support::platform::MemoryGroup;
+use crate::support::platform::{self, MemoryGroup};
+use crate::support::{clock, lock};
 
 /// The folder of one attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +49,14 @@ pub enum Claim {
     },
     /// Somebody who concluded that there is no job: a late supervisor must not start.
     Tombstone,
+}
+
+impl Claim {
+    /// Returns the claim of a supervisor that is this process.
+    pub fn of_this_process() -> Self {
+        let pid = platform::own_pid();
+        Self::Supervisor { pid, started: platform::start_time(pid).unwrap_or(0), boot: platform::boot_id() }
+    }
 }
 
 /// What the files of an attempt say.
@@ -123,6 +132,12 @@ impl Attempt {
         Ok(self.claim(&Claim::Tombstone)?.is_some())
     }
 
+    /// Returns when it was claimed last.
+    pub fn claimed_at(&self) -> Timestamp {
+        let time = std::fs::metadata(self.path("claim")).and_then(|metadata| metadata.modified()).ok();
+        time.and_then(|time| Timestamp::try_from(time).ok()).unwrap_or_else(clock::now)
+    }
+
     /// Reads what the files say, in an order that cannot mistake a job that just ends for one that is gone.
     ///
     /// A record that cannot be read says nothing; the lock of the claim still does.
@@ -144,7 +159,7 @@ impl Attempt {
             }
             _ => {
                 let state = readable(self.read::<JobState>("status.json"))?;
-                Ok(Finding::Alive(state.unwrap_or(JobState::Submitted { at: crate::support::clock::now() })))
+                Ok(Finding::Alive(state.unwrap_or(JobState::Submitted { at: clock::now() })))
             }
         }
     }

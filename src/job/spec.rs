@@ -138,3 +138,10 @@ pub struct Launch {
     #[serde(skip)]
     pub withheld: Vec<String>,
 }
+
+impl Launch {
+    /// Returns the secrets that a job names and that are not part of it.
+    pub fn lacks(&self, spec: &JobSpec) -> Vec<String> {
+        spec.secrets.iter().filter(|name| !self.secrets.contains_key(*name)).cloned().collect()
+    }
+}

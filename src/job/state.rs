@@ -81,6 +81,14 @@ pub enum Ending {
     Lost,
 }
 
+impl Outcome {
+    /// Returns how a job ends that is cancelled before anything of it has run.
+    pub fn before_start(ended_at: Timestamp) -> Self {
+        let detail = Some("it had not started".to_owned());
+        Self { ending: Ending::Cancelled, exit_code: None, started_at: None, ended_at, detail }
+    }
+}
+
 impl JobState {
     /// Returns the state's word.
     pub fn word(&self) -> &str {

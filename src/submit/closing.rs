@@ -125,16 +125,31 @@ impl Closing for Tracker {
                 let left = keeper.finish(finish(&task.run_id, status_of(outcome), outcome));
                 matches!(left, Left::Known(pending) if pending.records == 0)
             }
-            _ => {
-                with_client(closing, async |client, task| client.set_status(&task.run_id, status_of(outcome), Some(outcome.ended_at)).await)
-                    .is_some()
-            }
+            (_, Some(task)) => self.close_without_relay(closing, &task, outcome),
+            (_, None) => false,
         };
         if closed {
             let _ = std::fs::write(self.attempt.path(CLOSED), b"");
             // What the start could not upload; a tracker that does not even take the status is not asked.
             let _ = with_client(closing, async |client, task| artifacts::upload(&self.attempt, client, &task.run_id).await);
         }
+    }
+}
+
+impl Tracker {
+    /// Closes the MLflow run of a job whose relay does not run here, after what an earlier one has left.
+    fn close_without_relay(&self, closing: &Secret, task: &Task, outcome: &Outcome) -> bool {
+        let end = finish(&task.run_id, status_of(outcome), outcome);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let left = runtime.ok().and_then(|runtime| {
+            let delivering = delivery::deliver(&self.attempt, &task.connection, Some(&end), PATIENCE);
+            runtime.block_on(delivering)
+        });
+        if let Some(left) = left {
+            return left.is_ok_and(|pending| pending.records == 0);
+        }
+        with_client(closing, async |client, task| client.set_status(&task.run_id, status_of(outcome), Some(outcome.ended_at)).await)
+            .is_some()
     }
 }
 

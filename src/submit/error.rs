@@ -132,6 +132,22 @@ pub enum Error {
         #[source]
         source: zip::result::ZipError,
     },
+    /// A job that was never started, and that this command cannot start.
+    #[error("the job `{id}` does not run: {reason}")]
+    Unstarted {
+        /// The job.
+        id: String,
+        /// Why.
+        reason: String,
+    },
+    /// Whoever watches over a job dies, again and again.
+    #[error("nobody watches over the job `{id}`: {} died", Count(*count as usize, "supervisor"))]
+    Unattended {
+        /// The job.
+        id: String,
+        /// How many were started by this command.
+        count: u32,
+    },
     /// Something is being made that nobody names yet.
     #[error("a submission is being prepared")]
     Busy,
@@ -228,6 +244,15 @@ impl Error {
 }
 
 impl Error {
+    /// Returns whether a job may go on that could not be asked about.
+    pub fn is_out_of_contact(&self) -> bool {
+        match self {
+            Self::Unattended { .. } => true,
+            Self::Target(target::Error::Engine(error)) => error.is_transient(),
+            _ => self.is_tracker_away(),
+        }
+    }
+
     /// Returns whether the tracker of a job could not be asked.
     pub fn is_tracker_away(&self) -> bool {
         match self {
@@ -277,6 +302,12 @@ impl Hints for Error {
             }
             Self::Unpack { path, .. } => {
                 vec![format!("remove `{}`, then try again: it is packed anew if the working tree still is what it was", path.display())]
+            }
+            Self::Unstarted { id, .. } => vec![format!("`sendoff cancel {id}` gives it up")],
+            Self::Unattended { id, .. } => {
+                vec![format!(
+                    "it may still run; `sendoff status {id}` starts another, and `supervisor.log` in its folder may say why they died"
+                )]
             }
             Self::Busy => vec!["try again when it is through".to_owned()],
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],

@@ -12,13 +12,12 @@ use super::{artifacts, mlflow_run, targets};
 use crate::config;
 use crate::job::attempt::{self, Attempt};
 use crate::job::store::{Step, Store};
-use crate::job::{Handle, JobId, JobState, Launch, Record};
+use crate::job::{Handle, JobId, JobState, Record};
 use crate::relay::{Finish, Pending};
 use crate::support::dirs::Dirs;
 use crate::support::platform;
-use crate::support::secret::Secret;
 use crate::target::{JobRef, Presence, Target};
-use crate::tracking::{Client, Connection, Relaying, Status, managed::Managed};
+use crate::tracking::{Client, Connection, Status, managed::Managed};
 
 /// How long a command waits for the tracker of a job that it was asked about.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -30,12 +29,14 @@ pub struct Jobs {
     pub store: Store,
     pub(super) dirs: Dirs,
     pub(super) variables: BTreeMap<String, String>,
+    /// Whether jobs that were never started get the secrets that they name from the variables.
+    pub(super) gives_secrets: bool,
 }
 
 impl Jobs {
     /// Opens the store.
     pub fn open(dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Self, Error> {
-        Ok(Self { store: Store::open(&dirs.data)?, dirs: dirs.clone(), variables: variables.clone() })
+        Ok(Self { store: Store::open(&dirs.data)?, dirs: dirs.clone(), variables: variables.clone(), gives_secrets: false })
     }
 
     /// Returns the target of a record.
@@ -119,7 +120,7 @@ impl Jobs {
     /// Takes over what the target says of a job that was handed to it.
     async fn observe(&mut self, before: Record, seen: Presence) -> Result<Record, Error> {
         let mut record = before.clone();
-        let seen = if seen == Presence::Unattended { self.ask(&record).await? } else { seen };
+        let seen = self.attend(&record, seen).await?;
         if let Presence::Present(state) = seen {
             record.state = record.state.observed(state);
         }
@@ -160,7 +161,7 @@ impl Jobs {
                 record.state = state;
                 self.store.put(&record)?;
             }
-            Presence::Unattended => {}
+            Presence::Unattended | Presence::Unstarted { .. } => {}
             Presence::Absent => {
                 if let Some(connection) = self.connection(&record)
                     && let Ok(found) = mlflow_run::forgotten(self, &connection, &record).await
@@ -172,29 +173,6 @@ impl Jobs {
             }
         }
         Ok(record)
-    }
-
-    /// Asks the target of a job about it, and has it watched over again when nobody does.
-    pub(super) async fn ask(&self, record: &Record) -> Result<Presence, Error> {
-        let (target, job) = (self.target(record), Self::reference(record));
-        let seen = target.states(std::slice::from_ref(&job)).await?.pop().unwrap_or(Presence::Absent);
-        if seen != Presence::Unattended {
-            return Ok(seen);
-        }
-        target.attend(&job, &self.launch_again(record)).await?;
-        Ok(target.states(&[job]).await?.pop().unwrap_or(Presence::Absent))
-    }
-
-    /// Returns what the end of a job needs whose supervisor died: the way to its tracker.
-    fn launch_again(&self, record: &Record) -> Launch {
-        let task = self.connection(record).zip(record.tracking.as_ref()).map(|(connection, tracking)| closing::Task {
-            connection,
-            run_id: tracking.run_id.clone(),
-            injected: None,
-            relaying: Relaying::default(),
-        });
-        let closing = task.map(|task| Secret::new(serde_json::to_string(&task).expect("a task is plain data")));
-        Launch { closing, ..Launch::default() }
     }
 
     /// Closes the MLflow run if that is not done yet; a tracker that is away is asked again by the next command.

@@ -72,7 +72,11 @@ pub async fn submit(
     let known = jobs.known(&id)?;
     let mut record = match known.clone() {
         Some(known) => match settle(&mut jobs, known, &options, &plan, &prepared).await? {
-            Settled::Adopt(record) => return Ok(Submission { record, adopted: true }),
+            Settled::Adopt(record) => {
+                // It is the same request: what it still lacks to start, this one has.
+                let record = if record.state.is_ended() { record } else { jobs.with_secrets().refresh(record).await? };
+                return Ok(Submission { record, adopted: true });
+            }
             Settled::Go(record) => record,
         },
         None => new_record(&plan, &id, &options),

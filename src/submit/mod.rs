@@ -5,6 +5,7 @@
 //! ```
 
 mod artifacts;
+mod attend;
 mod capabilities;
 mod closing;
 mod delivery;

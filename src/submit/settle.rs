@@ -30,7 +30,7 @@ pub(super) async fn settle(jobs: &mut Jobs, known: Record, options: &Options, pl
                 record.state = state;
                 jobs.store.put(&record)?;
             }
-            _ => {
+            Presence::Unattended | Presence::Unstarted { .. } | Presence::Absent => {
                 // The attempt was given up before it started; its claim is buried, so the next number is used.
                 record.attempt += 1;
                 return Ok(Settled::Go(record));

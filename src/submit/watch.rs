@@ -39,12 +39,17 @@ pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std:
 pub struct Watch {
     record: Record,
     offset: u64,
+    /// How often it had the job watched over again.
+    attended: u32,
 }
+
+/// How many supervisors of one job may die before its watcher leaves it alone.
+const SUPERVISORS: u32 = 5;
 
 impl Watch {
     /// Begins at the log's first byte.
     pub fn new(record: Record) -> Self {
-        Self { record, offset: 0 }
+        Self { record, offset: 0, attended: 0 }
     }
 
     /// Waits until the job has ended, showing its log when asked, and returns its last record. Dropping the future is safe.
@@ -60,8 +65,8 @@ impl Watch {
             let state = if self.record.state.is_ended() {
                 self.record.state.clone()
             } else {
-                match target.states(std::slice::from_ref(&reference)).await?.pop() {
-                    Some(Presence::Present(state)) => state,
+                match self.seen(jobs).await? {
+                    Presence::Present(state) => state,
                     _ => JobState::Preparing,
                 }
             };
@@ -84,5 +89,25 @@ impl Watch {
             tokio::time::sleep(pause).await;
             pause = if quiet { (pause * 5 / 4).min(Duration::from_millis(100)) } else { Duration::from_millis(2) };
         }
+    }
+
+    /// Asks about the job, and has it watched over again when its supervisor died.
+    async fn seen(&mut self, jobs: &Jobs) -> Result<Presence, Error> {
+        let seen = jobs.look(&self.record).await?;
+        let id = || self.record.id.to_string();
+        match &seen {
+            Presence::Present(_) | Presence::Absent => return Ok(seen),
+            Presence::Unattended => {}
+            Presence::Unstarted { .. } => {
+                if let Some(reason) = jobs.unstartable(&self.record) {
+                    return Err(Error::Unstarted { id: id(), reason });
+                }
+            }
+        }
+        if self.attended == SUPERVISORS {
+            return Err(Error::Unattended { id: id(), count: SUPERVISORS });
+        }
+        self.attended += 1;
+        jobs.attend(&self.record, seen).await
     }
 }

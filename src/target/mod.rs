@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::job::{JobId, JobSpec, JobState, Launch};
 
@@ -54,6 +55,11 @@ pub enum Presence {
     Present(JobState),
     /// It has it, and nobody watches over it: [`Target::attend`] is to be called.
     Unattended,
+    /// It has it, nobody watches over it, and nothing of it has ever run: [`Target::attend`] starts it, once somebody has its secrets.
+    Unstarted {
+        /// Since when it was to run.
+        since: Timestamp,
+    },
 }
 
 /// A place that runs jobs.
@@ -78,7 +84,8 @@ pub trait Target: Send + Sync {
     /// Starts a prepared job.
     async fn submit(&self, spec: &JobSpec, launch: &Launch) -> Result<(), Error>;
 
-    /// Watches over a job again that is [`Presence::Unattended`]; the launch holds what its end needs, and none of the job's own secrets.
+    /// Watches over a job again that is [`Presence::Unattended`], or starts one that is [`Presence::Unstarted`]; one that has run is never
+    /// started a second time. The launch holds what the job's end needs, and the job's own secrets when it is to be started.
     async fn attend(&self, job: &JobRef, launch: &Launch) -> Result<(), Error> {
         let _ = (job, launch);
         Ok(())

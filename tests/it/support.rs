@@ -237,6 +237,11 @@ impl Sandbox {
     /// Kills the supervisor of a job, and waits until it is dead: a busy machine takes its time.
     pub(crate) fn kill_supervisor(&self, job: &str) {
         signal_process(self.supervisor(job), Signal::Kill);
+        self.supervisor_is_dead(job);
+    }
+
+    /// Waits until the supervisor of a job is dead.
+    pub(crate) fn supervisor_is_dead(&self, job: &str) {
         wait_until(|| match sendoff::support::lock::is_held(&self.attempt(job, "claim")) {
             Ok(false) => Ok(()),
             held => Err(format!("the claim is held: {held:?}")),

@@ -35,7 +35,7 @@ impl Watcher<'_> {
         mut interruptions: Interruptions,
     ) -> Result<Exit, Failure> {
         let printer = self.printer;
-        let mut jobs = Jobs::open(&self.world.dirs, &self.world.variables)?;
+        let mut jobs = Jobs::open(&self.world.dirs, &self.world.variables)?.with_secrets();
         let id = record.id.clone();
         let mut watch = Watch::new(record);
         let (mut out, mut err) = (std::io::stdout(), std::io::stderr());

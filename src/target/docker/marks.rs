@@ -47,12 +47,17 @@ pub(super) fn is_kept(attempt: &Attempt) -> bool {
     attempt.path("keep").exists()
 }
 
-/// Says in the supervisor's own log what nobody else hears of, and keeps the container for it.
-pub(super) fn note(attempt: &Attempt, text: &str) {
+/// Says in the supervisor's own log what nobody else hears of.
+pub(super) fn say(attempt: &Attempt, text: &str) {
     use std::io::Write;
     if let Ok(mut log) = fs::append(attempt.path("supervisor.log")) {
         let _ = writeln!(log, "{text}");
     }
+}
+
+/// Says it, and keeps the container for it.
+pub(super) fn note(attempt: &Attempt, text: &str) {
+    say(attempt, text);
     let _ = std::fs::write(attempt.path("keep"), b"").context("write", attempt.path("keep"));
 }
 

@@ -16,6 +16,7 @@ mod remove;
 mod route;
 mod run;
 mod shell;
+mod standing;
 mod watch;
 
 use std::path::{Path, PathBuf};
@@ -26,8 +27,11 @@ use async_trait::async_trait;
 use super::supervised::{self, Attempts, Folders};
 use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit};
 use crate::engine::{Endpoint, Engine, Gpus, Removal};
-use crate::job::attempt::Attempt;
-use crate::job::{JobSpec, JobState, Launch};
+use crate::job::attempt::{Attempt, Claim};
+use crate::job::{JobSpec, JobState, Launch, Outcome};
+use crate::support::clock;
+
+use standing::Standing;
 
 pub use run::InContainer;
 pub use shell::{Guest, Inside};
@@ -64,21 +68,26 @@ impl Docker {
             }
             Err(orphan) => {
                 attempt.end_remains(orphan.claim.as_ref());
-                if orphan.is_readable()
-                    && let Some(id) = marks::container(&attempt)
-                {
-                    let engine = Engine::connect(&marks::endpoint(&attempt)?).await?;
-                    match engine.inspect(&id).await? {
-                        Some(container) if container.has_run() => return Ok(Presence::Unattended),
-                        // Its secrets never reached it, and are nowhere else.
-                        Some(container) => engine.remove(&container.id, Removal::Forced).await?,
-                        None => {}
-                    }
-                    marks::forget(&attempt);
+                match standing::of(&attempt).await? {
+                    Standing::Begun => Ok(Presence::Unattended),
+                    // A record of an end that cannot be read is one of something that ran.
+                    Standing::Unbegun if orphan.is_readable() => Ok(Presence::Unstarted { since: attempt.claimed_at() }),
+                    Standing::Unbegun | Standing::Gone => orphan.lose(&attempt),
                 }
-                orphan.lose(&attempt)
             }
         }
+    }
+
+    /// Ends a job of which nothing has run, so that nobody starts it any more; `None` when somebody is at work on it by now.
+    async fn give_up(&self, attempt: &Attempt) -> Result<Option<JobState>, Error> {
+        let Some(_held) = attempt.reclaim(&Claim::of_this_process())? else { return Ok(None) };
+        if let Some(id) = marks::container(attempt) {
+            Engine::connect(&marks::endpoint(attempt)?).await?.remove(&id, Removal::Forced).await?;
+            marks::forget(attempt);
+        }
+        let outcome = Outcome::before_start(clock::now());
+        attempt.write_outcome(&outcome)?;
+        Ok(Some(JobState::from_outcome(outcome)))
     }
 
     async fn clear(&self, attempt: &Attempt) -> Result<(), Error> {
@@ -141,6 +150,11 @@ impl Target for Docker {
     }
 
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {
+        if matches!(self.presence(job).await?, Presence::Unstarted { .. })
+            && let Some(state) = self.give_up(&self.attempts.of(job)).await?
+        {
+            return Ok(state);
+        }
         self.attempts.cancel(self, job, at_most).await
     }
 

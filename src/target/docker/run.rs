@@ -10,10 +10,11 @@ use crate::engine::Engine;
 use crate::job::attempt::Attempt;
 use crate::job::remains;
 use crate::support::secret::Secret;
-use crate::support::{fault, shell};
+use crate::support::{causes, fault, shell};
 use crate::target::Error;
-use crate::target::supervised::{Acts, Evidence, Job, Runner};
+use crate::target::supervised::{Acts, Evidence, Job, Runner, Vicinity};
 
+use super::standing::{self, Standing};
 use super::{collect, create, marks, remove, route, watch};
 
 /// The bootstrap as the first process of a container.
@@ -38,13 +39,19 @@ impl Runner for InContainer {
     fn run(&self, job: &Job<'_>, acts: &Acts<'_>) -> Result<Evidence, Error> {
         let engine = self.engine(job.attempt)?;
         self.runtime().block_on(async {
+            let standing = standing::on(&engine, job.attempt).await?;
             let id = match marks::container(job.attempt) {
                 // An earlier supervisor has started it, and given it its secrets.
-                Some(id) => {
-                    (acts.secrets)(route::vicinity(&engine, &id, job).await?)?;
+                Some(id) if standing != Standing::Unbegun => {
+                    // One that has ended is in no network any more; where its relay was, is written down. A job is not ended because
+                    // its tracker cannot be reached.
+                    let vicinity = route::vicinity(&engine, &id, job).await.unwrap_or(Vicinity::Beside);
+                    if let Err(error) = (acts.secrets)(vicinity) {
+                        marks::say(job.attempt, &causes::in_one_line(&error));
+                    }
                     id
                 }
-                None => {
+                _ => {
                     let id = create::create(&engine, job).await?;
                     fault::point("supervisor.before-command");
                     let input = engine.start_attached(&id).await?;
@@ -57,6 +64,11 @@ impl Runner for InContainer {
             (acts.started)();
             watch::watch(&engine, &id, job).await
         })
+    }
+
+    fn has_begun(&self, attempt: &Attempt) -> Result<bool, Error> {
+        let engine = self.engine(attempt)?;
+        Ok(self.runtime().block_on(standing::on(&engine, attempt))? != Standing::Unbegun)
     }
 
     fn end(&self, job: &Job<'_>) {

@@ -162,18 +162,12 @@ impl Attempts {
             match presence {
                 Presence::Present(state) if state.is_ended() => return Ok(state),
                 Presence::Absent => {
-                    return Ok(JobState::Cancelled(Outcome {
-                        ending: Ending::Cancelled,
-                        exit_code: None,
-                        started_at: None,
-                        ended_at: clock::now(),
-                        detail: Some("it had not started".to_owned()),
-                    }));
+                    return Ok(JobState::from_outcome(Outcome::before_start(clock::now())));
                 }
-                Presence::Present(_) | Presence::Unattended if begun.elapsed() > limit => {
+                Presence::Present(_) | Presence::Unattended | Presence::Unstarted { .. } if begun.elapsed() > limit => {
                     return Err(Error::Unkillable { id: job.id.to_string(), waited: limit });
                 }
-                Presence::Present(_) | Presence::Unattended => {}
+                Presence::Present(_) | Presence::Unattended | Presence::Unstarted { .. } => {}
             }
             // Whoever cancels does not wait for a tracker that is away.
             if let Some(outcome) = attempt.outcome()? {

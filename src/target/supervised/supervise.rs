@@ -58,6 +58,12 @@ pub trait Runner: Send + Sync {
     /// it. `acts.secrets` is called once, as soon as it is known where this machine is for the job.
     fn run(&self, job: &Job<'_>, acts: &Acts<'_>) -> Result<Evidence, Error>;
 
+    /// Returns whether anything of the job has ever run, for a supervisor that takes the place of a dead one.
+    fn has_begun(&self, attempt: &Attempt) -> Result<bool, Error> {
+        let _ = attempt;
+        Ok(true)
+    }
+
     /// Makes sure that nothing of the job runs, also after a failure, and that what it left is in the attempt's folder.
     fn end(&self, job: &Job<'_>);
 
@@ -102,10 +108,8 @@ pub fn supervise(folder: &Path, turn: Turn, runner: &dyn Runner, closing: &Arc<i
     let spec = attempt.spec();
     let known = spec.as_ref().ok().and_then(Option::as_ref);
     let _leases: Vec<Lock> = known.iter().flat_map(|spec| &spec.leases).filter_map(|file| Lock::shared(file).ok()).collect();
-    // A job that runs already waits for nothing.
     let places = known.map(|spec| (turn == Turn::First).then(|| Places::take(&attempt, spec)).transpose());
-    let own = platform::own_pid();
-    let claim = Claim::Supervisor { pid: own, started: platform::start_time(own).unwrap_or(0), boot: platform::boot_id() };
+    let claim = Claim::of_this_process();
     let taken = match turn {
         Turn::First => attempt.claim(&claim)?,
         Turn::Again => attempt.reclaim(&claim)?,
@@ -116,6 +120,13 @@ pub fn supervise(folder: &Path, turn: Turn, runner: &dyn Runner, closing: &Arc<i
     let launch: Launch =
         std::io::stdin().read_to_end(&mut message).ok().and_then(|_| serde_json::from_slice(&message).ok()).unwrap_or_default();
     drop(message);
+    let places = match (known, turn) {
+        (Some(spec), Turn::Again) => match instead(&attempt, spec, runner, &launch)? {
+            Instead::Of(places) => Some(Ok(places)),
+            Instead::Nothing => return Ok(()),
+        },
+        _ => places,
+    };
     let (Some(spec), Some(places)) = (known, places) else {
         let reason = spec.err().map_or_else(|| "its job description is missing".to_owned(), |error| causes::in_one_line(&error));
         return Ok(attempt.write_outcome(&broken(&reason))?);
@@ -139,6 +150,30 @@ pub fn supervise(folder: &Path, turn: Turn, runner: &dyn Runner, closing: &Arc<i
     attempt.mark_closed();
     drop(held);
     Ok(())
+}
+
+/// What is left to do for a supervisor that takes the place of a dead one.
+enum Instead {
+    /// To watch over a job that runs, which waits for nothing; or to start one, which has its places in the queues.
+    Of(Option<Places>),
+    /// Another has done it all.
+    Nothing,
+}
+
+/// Decides that once, while the claim is held: nobody else starts the job meanwhile.
+fn instead(attempt: &Attempt, spec: &JobSpec, runner: &dyn Runner, launch: &Launch) -> Result<Instead, Error> {
+    if attempt.outcome()?.is_some() {
+        return Ok(Instead::Nothing);
+    }
+    if runner.has_begun(attempt)? {
+        return Ok(Instead::Of(None));
+    }
+    let is_whole = launch.lacks(spec).is_empty() && (launch.closing.is_some() || !spec.preflight);
+    // An end that cannot be read is one of something that ran.
+    if !is_whole || attempt.path("exit.json").exists() {
+        return Err(Error::GivenUp { id: spec.id.to_string() });
+    }
+    Ok(Instead::Of(Some(Places::take(attempt, spec)?)))
 }
 
 fn broken(detail: &str) -> Outcome {

@@ -38,7 +38,7 @@ fn states_answers_for_many_jobs_in_their_order_and_absent_ones_stay_absent() {
             .map(|presence| match presence {
                 Presence::Absent => "absent".to_owned(),
                 Presence::Present(state) => state.word().to_owned(),
-                Presence::Unattended => "unattended".to_owned(),
+                Presence::Unattended | Presence::Unstarted { .. } => "unattended".to_owned(),
             })
             .collect();
         let is_settled = words[0] == "running" && words[2] == "failed" && words[3] == "succeeded";
