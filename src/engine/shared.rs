@@ -1,14 +1,15 @@
-//! Whether the engine sees a folder of this machine: not when it is elsewhere, in a virtual machine, or when we are in a container.
+//! What containers can be given of a machine's files, tried before anything depends on it: a folder of this machine may mean nothing to an
+//! engine elsewhere, in a virtual machine, or outside of the container that we are in.
 
 use std::path::Path;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 
-use super::{ContainerSpec, Engine, Error, Mount, Removal};
+use super::{ContainerSpec, Engine, Error, Mount, Refusal, Removal};
 use crate::support::fs;
 
-/// Where the probe is mounted.
+/// Where what is tried is mounted.
 const TARGET: &str = "/sendoff-probe";
 
 impl Engine {
@@ -26,24 +27,40 @@ impl Engine {
         seen
     }
 
-    async fn has(&self, folder: &str, token: &str, image: &str) -> Result<bool, Error> {
-        let spec = ContainerSpec {
-            name: format!("sendoff-probe-{token}"),
-            image: image.to_owned(),
-            // Never run: an image without a command needs one to be created.
-            command: vec!["true".to_owned()],
-            labels: [("sendoff.probe".to_owned(), token.to_owned())].into(),
-            network: Some("none".to_owned()),
-            mounts: vec![Mount::Bind { source: folder.to_owned(), target: TARGET.to_owned(), read_only: true }],
-            ..ContainerSpec::default()
+    /// Returns which paths of the engine's machine a container cannot be given: those that are not there, or not for containers.
+    ///
+    /// Makes containers of `image` for it, which are never started, and removes them.
+    pub async fn refused_binds<'a>(&self, sources: &[&'a str], image: &str) -> Result<Vec<&'a str>, Error> {
+        if self.takes(sources, image).await? {
+            return Ok(Vec::new());
+        }
+        let mut refused = Vec::new();
+        for source in sources {
+            if !self.takes(&[source], image).await? {
+                refused.push(*source);
+            }
+        }
+        Ok(refused)
+    }
+
+    async fn takes(&self, sources: &[&str], image: &str) -> Result<bool, Error> {
+        let container = match self.create(&probe(sources, &token(), image)).await {
+            Ok(container) => container,
+            Err(Error::Refused { why: Refusal::Mount, .. }) => return Ok(false),
+            Err(error) => return Err(error),
         };
-        let container = match self.create(&spec).await {
+        self.remove(&container, Removal::Forced).await?;
+        Ok(true)
+    }
+
+    async fn has(&self, folder: &str, token: &str, image: &str) -> Result<bool, Error> {
+        let container = match self.create(&probe(&[folder], token, image)).await {
             Ok(container) => container,
             // Its answer to a path that it does not have.
             Err(Error::Refused { .. }) => return Ok(false),
             Err(error) => return Err(error),
         };
-        let found = match self.get(&container, &format!("{TARGET}/{}", file_name(token))) {
+        let found = match self.get(&container, &format!("{TARGET}/0/{}", file_name(token))) {
             Ok(pieces) => pieces.try_collect::<Vec<Bytes>>().await,
             Err(error) => Err(error),
         };
@@ -53,6 +70,25 @@ impl Engine {
             Err(Error::Missing { .. } | Error::Refused { .. }) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Describes a container with these paths in it.
+fn probe(sources: &[&str], token: &str, image: &str) -> ContainerSpec {
+    let bind = |(index, source): (usize, &&str)| Mount::Bind {
+        source: (*source).to_owned(),
+        target: format!("{TARGET}/{index}"),
+        read_only: true,
+    };
+    ContainerSpec {
+        name: format!("sendoff-probe-{token}"),
+        image: image.to_owned(),
+        // Never run: an image without a command needs one to be created.
+        command: vec!["true".to_owned()],
+        labels: [("sendoff.probe".to_owned(), token.to_owned())].into(),
+        network: Some("none".to_owned()),
+        mounts: sources.iter().enumerate().map(bind).collect(),
+        ..ContainerSpec::default()
     }
 }
 

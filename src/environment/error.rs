@@ -102,6 +102,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Returns whether no environment can be made from the base image.
+    pub(super) fn is_base_unfit(&self) -> bool {
+        matches!(self, Self::NoPythonInImage { .. } | Self::Platform { .. })
+    }
+
     /// Returns whether an index denies a release that the lock has from it.
     pub(super) fn denies_lock(&self) -> bool {
         matches!(self, Self::Build(source) if source.to_string().contains("there is no version of"))
@@ -143,6 +148,9 @@ impl Hints for Error {
             }
             Self::SystemPackages(_) => vec!["install them by hand, or choose a target with containers".to_owned()],
             Self::Engine(error) => error.hints(),
+            Self::Dockerfile { path, source: build::Error::Failed { .. } } => {
+                vec![format!("correct that step of `{}`; `docker build` shows all that it prints", path.display())]
+            }
             Self::Image(error) | Self::Dockerfile { source: error, .. } => error.hints(),
             Self::NoPythonInImage { .. } => {
                 vec!["take an image with Python, such as `python:3.11-slim`".to_owned()]

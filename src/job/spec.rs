@@ -73,6 +73,9 @@ pub struct Container {
     pub image: String,
     /// Whose processes run in it.
     pub user: User,
+    /// Inputs of the submitting machine that it sees as they are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bound: Vec<Mount>,
     /// Files and folders of the submitting machine that are copied in: the path there, and the one in the container.
     pub copied: Vec<(PathBuf, String)>,
     /// Bytes of `/dev/shm`.

@@ -25,9 +25,13 @@ const OURS: &str = ".sendoffignore";
 const AZURE: &str = ".amlignore";
 const GIT: &str = ".gitignore";
 
-/// Returns whether an entry is never sent: a folder by its name, or the file that stands for `.git` where git keeps a repository elsewhere.
+/// The start of the names of files that another submission leaves for a moment, to see who sees them.
+const PROBE: &str = ".sendoff-probe-";
+
+/// Returns whether an entry is never sent: a folder by its name, the file that stands for `.git` where git keeps a repository elsewhere, a
+/// probe of ours.
 pub(super) fn is_never(name: &str, is_folder: bool) -> bool {
-    if is_folder { NEVER.contains(&name) } else { name == ".git" }
+    if is_folder { NEVER.contains(&name) } else { name == ".git" || name.starts_with(PROBE) }
 }
 
 /// Keeps a folder of ours out of every snapshot, by a rule that a person can read and remove; rules that are there stay.

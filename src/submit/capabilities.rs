@@ -3,7 +3,7 @@
 use super::Error;
 use crate::config::RunConfig;
 use crate::support::words::{Count, Size, Span};
-use crate::target::Target;
+use crate::target::{Capabilities, Target};
 
 /// One key that the target was asked about, and can honour.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,41 +16,59 @@ pub struct Capability {
     pub can: String,
 }
 
+/// What came of the comparison.
+#[derive(Debug)]
+pub(super) struct Compared {
+    pub(super) capabilities: Vec<Capability>,
+    /// What the user should know.
+    pub(super) notes: Vec<String>,
+}
+
 /// Compares; everything that the target cannot do is refused at once, each by the key's name.
-pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Vec<Capability>, Error> {
+pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Compared, Error> {
     let can = target.capabilities().await?;
-    let cpus = Count(can.cpus as usize, "CPU").to_string();
-    let gpus = can.gpus.map_or_else(|| "GPUs".to_owned(), |count| Count(count as usize, "GPU").to_string());
-    let asked = &run.resources;
-    let memory = can.memory_refusal.clone().or_else(|| can.memory.filter(|there| asked.memory > Some(*there)).map(has_memory));
-    let refusals: Vec<(&'static str, String)> = [
-        asked.cpus.filter(|count| *count > can.cpus).map(|_| ("resources.cpus", format!("it has {cpus}"))),
-        asked.memory.and(memory).map(|reason| ("resources.memory", reason)),
-        asked.gpus.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| ("resources.gpus", format!("it has {gpus}"))),
-        asked
-            .shared_memory
-            .filter(|_| !can.shared_memory)
-            .map(|_| ("resources.shared_memory", "only containers have their own".to_owned())),
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
+    let mut refusals = refusals(run, &can);
+    refusals.extend(can.refusals.iter().map(|refusal| (refusal.key, refusal.reason.clone())));
     if !refusals.is_empty() {
         return Err(Error::Incapable { target: run.target.value.name.clone(), refusals });
     }
+    let cpus = Count(can.cpus as usize, "CPU");
+    let gpus = can.gpus.map_or_else(|| "GPUs".to_owned(), |count| Count(count as usize, "GPU").to_string());
     let memory = can.memory_refusal.map_or_else(|| "can be limited".to_owned(), |reason| format!("cannot be limited: {reason}"));
-    Ok(vec![
-        Capability { key: "resources.cpus", asked: run.resources.cpus.map(|count| count.to_string()), can: format!("has {cpus}") },
-        Capability { key: "resources.memory", asked: run.resources.memory.map(|bytes| Size(bytes).to_string()), can: memory },
-        Capability { key: "resources.gpus", asked: run.resources.gpus.map(|count| count.to_string()), can: format!("has {gpus}") },
+    let asked = &run.resources;
+    let capabilities = vec![
+        Capability { key: "resources.cpus", asked: asked.cpus.map(|count| count.to_string()), can: format!("has {cpus}") },
+        Capability { key: "resources.memory", asked: asked.memory.map(|bytes| Size(bytes).to_string()), can: memory },
+        Capability { key: "resources.gpus", asked: asked.gpus.map(|count| count.to_string()), can: format!("has {gpus}") },
         Capability {
             key: "resources.max_duration",
-            asked: run.resources.max_duration.map(|limit| Span(limit).to_string()),
+            asked: asked.max_duration.map(|limit| Span(limit).to_string()),
             can: "is kept by the supervisor".to_owned(),
         },
-    ])
+    ];
+    Ok(Compared { capabilities, notes: can.notes })
 }
 
-fn has_memory(bytes: u64) -> String {
-    format!("it has {}", Size(bytes))
+/// Returns which resources the target cannot give.
+fn refusals(run: &RunConfig, can: &Capabilities) -> Vec<(&'static str, String)> {
+    let asked = &run.resources;
+    let has = |bytes: u64| format!("it has {}", Size(bytes));
+    let too_much = |wanted: Option<u64>| can.memory.filter(|there| wanted > Some(*there)).map(has);
+    let too_little =
+        |wanted: u64| (wanted < can.least_memory).then(|| format!("{} is the least that a job can be limited to", Size(can.least_memory)));
+    let cpus = asked.cpus.and_then(|count| {
+        let few = (count > can.cpus).then(|| format!("it has {}", Count(can.cpus as usize, "CPU")));
+        few.or_else(|| can.cpus_refusal.clone())
+    });
+    let memory = asked.memory.and_then(|bytes| can.memory_refusal.clone().or_else(|| too_much(Some(bytes))).or_else(|| too_little(bytes)));
+    let gpus = asked.gpus.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| {
+        let count = || format!("it has {}", Count(can.gpus.unwrap_or_default() as usize, "GPU"));
+        can.gpus_refusal.clone().unwrap_or_else(count)
+    });
+    let shared = match asked.shared_memory {
+        Some(_) if !can.shared_memory => Some("only containers have their own".to_owned()),
+        wanted => too_much(wanted),
+    };
+    let named = [("resources.cpus", cpus), ("resources.memory", memory), ("resources.gpus", gpus), ("resources.shared_memory", shared)];
+    named.into_iter().filter_map(|(key, reason)| Some((key, reason?))).collect()
 }

@@ -8,10 +8,11 @@ use super::closing::Task;
 use crate::config::{Entry, Input, PathKind, placeholders};
 use crate::environment::Environment;
 use crate::job::attempt::Attempt;
-use crate::job::{Command, Container, JobSpec, Launch, Record, User};
+use crate::job::{Command, Container, JobSpec, Launch, Mount, Record};
 use crate::relay;
 use crate::support::secret::Secret;
-use crate::support::{platform, shell};
+use crate::support::shell;
+use crate::target::Ways;
 use crate::target::config::TargetConfig;
 use crate::target::docker::place;
 use crate::tracking::{self, Connection, Injected, Injection, Via};
@@ -45,6 +46,8 @@ pub(super) struct Parts<'a> {
     /// The snapshot's archive.
     pub(super) archive: &'a Path,
     pub(super) environment: Place,
+    /// How the job gets at what stays here.
+    pub(super) ways: &'a Ways,
     pub(super) connection: Option<&'a Connection>,
     pub(super) record: &'a Record,
     /// The tags of the MLflow run.
@@ -108,22 +111,34 @@ impl Parts<'_> {
         };
         Some(Container {
             image: image.clone(),
-            user: docker.user.unwrap_or_else(submitter),
+            user: place::user(docker),
+            bound: self.bound().collect(),
             copied: self.copied(),
             shared_memory: self.plan.run.resources.shared_memory,
             options: docker.options.clone(),
         })
     }
 
-    /// Returns the inputs of this machine, and where a container has them.
+    /// Returns the inputs of this machine that are copied, and where a container has them.
     fn copied(&self) -> Vec<(PathBuf, String)> {
-        let inputs = self.plan.run.inputs.iter();
-        inputs
-            .filter_map(|(name, input)| match input {
-                Input::Local { path, .. } => Some((path.clone(), inside(name, path))),
-                Input::Literal(_) | Input::OnTarget { .. } => None,
-            })
-            .collect()
+        self.inputs().filter(|(path, _)| !self.ways.is_bound(path)).collect()
+    }
+
+    /// Returns the inputs of this machine that the container sees as they are.
+    fn bound(&self) -> impl Iterator<Item = Mount> {
+        let bound = self.inputs().filter(|(path, _)| self.ways.is_bound(path));
+        bound.map(|(path, target)| {
+            let source = path.canonicalize().unwrap_or(path).display().to_string();
+            Mount { source, target, read_only: true }
+        })
+    }
+
+    /// Returns the inputs of this machine, and where a container has them.
+    fn inputs(&self) -> impl Iterator<Item = (PathBuf, String)> {
+        self.plan.run.inputs.iter().filter_map(|(name, input)| match input {
+            Input::Local { path, .. } => Some((path.clone(), inside(name, path))),
+            Input::Literal(_) | Input::OnTarget { .. } => None,
+        })
     }
 
     /// Returns the folder in which the job finds its own folders.
@@ -215,12 +230,4 @@ impl Parts<'_> {
 fn inside(name: &str, path: &Path) -> String {
     let file = path.file_name().unwrap_or_default().to_string_lossy();
     format!("{}/inputs/{name}/{file}", place::HOME)
-}
-
-/// Returns the user whose files a job's are to be: who submits, and nobody that is anything on the engine's machine when that is root.
-fn submitter() -> User {
-    match platform::own_user() {
-        (0, _) => User { uid: 1000, gid: 1000 },
-        (uid, gid) => User { uid, gid },
-    }
 }

@@ -195,10 +195,19 @@ fn named(differences: &[&'static str], keys: &[String]) -> String {
     }
 }
 
-/// Lists keys with the reason why each is refused.
+/// Lists keys with the reason why each is refused, several on a line each.
 fn reasons(refusals: &[(&'static str, String)]) -> String {
-    let lines: Vec<String> = refusals.iter().map(|(key, reason)| format!("`{key}`: {reason}")).collect();
-    lines.join("; ")
+    match refusals {
+        [(key, reason)] => format!("`{key}`: {reason}"),
+        refusals => refusals.iter().fold("what is asked".to_owned(), |text, (key, reason)| format!("{text}\n  `{key}`: {reason}")),
+    }
+}
+
+/// Returns the keys that are refused, each once, in order.
+fn refused(refusals: &[(&'static str, String)]) -> Vec<&'static str> {
+    let mut keys: Vec<&'static str> = refusals.iter().map(|(key, _)| *key).collect();
+    keys.dedup();
+    keys
 }
 
 /// Returns the names with the verb that fits their number.
@@ -275,7 +284,7 @@ impl Hints for Error {
             Self::Job(error) => error.hints(),
             Self::NotBuilt { .. } => vec!["`--target local` runs it on this machine".to_owned()],
             Self::Incapable { refusals, .. } => {
-                vec![format!("remove {}, or choose another target", all_of(refusals.iter().map(|(key, _)| key)))]
+                vec![format!("change or remove {}, or choose another target", all_of(refused(refusals)))]
             }
             Self::SecretsMissing(names) => vec![format!("set them where you submit: `export {}=...`", names[0])],
             Self::ScriptLeftOut(_) => vec!["`sendoff snapshot list --why` names the rule; `include:` overrides it".to_owned()],

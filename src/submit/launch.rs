@@ -195,6 +195,7 @@ impl HandingOver<'_> {
             plan: self.plan,
             archive: &self.prepared.packed.path,
             environment: (&self.prepared.environment).into(),
+            ways: &self.prepared.ways,
             connection,
             record: &record,
             tags: &tags,

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::capabilities::{self, Capability};
+use super::capabilities::{self, Capability, Compared};
 use super::kept::Again;
 use super::site::{self, Site};
 use super::{Error, Tracker, targets};
-use crate::config::{Entry, Loaded, Origin, RunConfig, Sourced};
+use crate::config::{Entry, Input, Loaded, Origin, RunConfig, Sourced};
 use crate::environment;
 use crate::snapshot::{self, Listing, git};
 use crate::support::dirs::Dirs;
 use crate::support::words::Size;
+use crate::target::{Wanted, Ways};
 use crate::tracking::{self, Attach, Uri};
 
 /// Bytes over which a snapshot is warned about.
@@ -36,6 +37,8 @@ pub struct Plan {
     pub attach: Attach,
     /// What the target was asked, and can do.
     pub capabilities: Vec<Capability>,
+    /// How the job gets at what stays here.
+    pub ways: Ways,
     /// The tracker, as it answered.
     pub tracker: Tracker,
     /// The `--set` flags.
@@ -118,7 +121,8 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         take_over(&mut run, again)?;
     }
     let target = &run.target.value;
-    let capabilities = capabilities::check(&run, targets::chosen(target, dirs, variables)?.as_ref()).await?;
+    let chosen = targets::chosen(target, dirs, variables)?;
+    let Compared { capabilities, notes: of_target } = capabilities::check(&run, chosen.as_ref()).await?;
     let missing: Vec<String> = run.secrets.iter().filter(|name| !variables.contains_key(*name)).cloned().collect();
     if !missing.is_empty() {
         return Err(Error::SecretsMissing(missing));
@@ -128,7 +132,7 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         return Err(Error::NoTrackerInCi);
     }
     let listing = snapshot::list(&snapshot_spec(&run))?;
-    let (mut notes, mut warnings) = (run.notes.clone(), Vec::new());
+    let (mut notes, mut warnings) = ([run.notes.clone(), of_target].concat(), Vec::new());
     let mut attach = run.tracking.value.attach;
     if let Entry::Script(script) | Entry::Notebook(script) = &run.entry {
         if !listing.files.iter().any(|file| &file.path == script) {
@@ -175,10 +179,20 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
     let site = Site::of(&run.target.value, dirs, variables).await?;
     let inspection = site.inspect(&environment, again.as_ref().map(|again| &again.kept.environment)).await?;
     warnings.extend(tracker.skew(inspection.lock.as_deref(), &environment));
+    let ways = chosen.ways(&wanted(&run)).await?;
     let experiment =
         run.experiment_name.as_ref().map_or_else(|| snapshot::git::default_experiment(&run.source_directory), |name| name.value.clone());
     let name = run.display_name.clone();
-    Ok(Plan { run, experiment, name, listing, inspection, environment, attach, capabilities, tracker, set, again, notes, warnings })
+    Ok(Plan { run, experiment, name, listing, inspection, environment, attach, capabilities, ways, tracker, set, again, notes, warnings })
+}
+
+/// Returns what the job wants to get at of this machine.
+pub(super) fn wanted(run: &RunConfig) -> Wanted {
+    let path = |(_, input): &(String, Input)| match input {
+        Input::Local { path, .. } => Some(path.clone()),
+        Input::Literal(_) | Input::OnTarget { .. } => None,
+    };
+    Wanted { inputs: run.inputs.iter().filter_map(path).collect(), is_tracked: run.tracking.value.uri.is_some() }
 }
 
 /// Lets an earlier job decide what no flag does: the experiment, the tracker, and how the script is attached.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::plan::wanted;
 use super::site::Site;
-use super::{Error, Observer, Options, Plan, Tracker, garbage};
+use super::{Error, Observer, Options, Plan, Tracker, capabilities, garbage, targets};
 use crate::environment::{self, Environment};
 use crate::job;
 use crate::snapshot::{self, git};
@@ -13,6 +14,7 @@ use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::stop;
 use crate::support::words::Count;
+use crate::target::Ways;
 use crate::target::config::TargetConfig;
 use crate::tracking::managed::{self, Managed};
 use crate::tracking::{Client, Connection};
@@ -29,6 +31,8 @@ pub(super) struct Prepared {
     pub(super) _in_use: Lock,
     /// The tracker, which has answered.
     pub(super) connection: Option<Connection>,
+    /// How the job gets at what stays here.
+    pub(super) ways: Ways,
 }
 
 /// Hands the steps of environment and managed server on to the observer.
@@ -138,11 +142,23 @@ pub(super) async fn prepare(
         .await;
     }
     let (packed, environment, git, connection) = stopped?;
+    let environment = environment.map_err(|_| Error::Panicked)??;
     Ok(Prepared {
         packed: packed.map_err(|_| Error::Panicked)??,
-        environment: environment.map_err(|_| Error::Panicked)??,
+        environment,
+        ways: ways(plan, dirs, variables).await?,
         git: git.map_err(|_| Error::Panicked)?,
         _in_use: in_use,
         connection: connection?,
     })
+}
+
+/// Returns how the job gets at what stays here; what an engine without images could not tell the plan, it tells now.
+async fn ways(plan: &Plan, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Ways, Error> {
+    if !plan.ways.is_open {
+        return Ok(plan.ways.clone());
+    }
+    let target = targets::chosen(&plan.run.target.value, dirs, variables)?;
+    capabilities::check(&plan.run, target.as_ref()).await?;
+    Ok(target.ways(&wanted(&plan.run)).await?)
 }

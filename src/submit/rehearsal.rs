@@ -96,6 +96,7 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
         plan,
         archive: &archive,
         environment: site::place(&plan.run.target.value, dirs, &environment),
+        ways: &plan.ways,
         connection: connection.as_ref(),
         record: &record,
         tags: &tags,

@@ -17,7 +17,7 @@ pub(super) fn chosen(target: &TargetSpec, dirs: &Dirs, variables: &BTreeMap<Stri
         TargetConfig::Local => Box::new(Local::new(&dirs.data)),
         TargetConfig::Docker(docker) => {
             let endpoint = endpoint(docker.host.as_deref(), variables)?;
-            Box::new(Docker::new(&dirs.data, Some(endpoint)))
+            Box::new(Docker::new(&dirs.data, Some(endpoint)).asking(docker))
         }
         TargetConfig::NotBuilt(kind) => return Err(Error::NotBuilt { name: target.name.clone(), kind: kind.word() }),
     })

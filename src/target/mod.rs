@@ -9,6 +9,7 @@ mod error;
 pub mod local;
 mod shell;
 pub mod supervised;
+mod ways;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::job::{JobId, JobSpec, JobState, Launch};
 pub use docker::{Guest, Inside};
 pub use error::Error;
 pub use shell::{Door, Here, Room, Shell, Visit};
+pub use ways::{Brought, Wanted, Ways};
 
 /// What a target can do, and why not where it cannot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,12 +31,31 @@ pub struct Capabilities {
     pub memory_refusal: Option<String>,
     /// How much memory there is, in bytes, where the target knows it.
     pub memory: Option<u64>,
+    /// The least memory that a job can be limited to, in bytes.
+    pub least_memory: u64,
     /// How many CPUs there are.
     pub cpus: u32,
+    /// `None` when CPUs can be limited, else the reason why not.
+    pub cpus_refusal: Option<String>,
     /// How many GPUs there are; `None` when there are some, and only a job that wants too many finds out.
     pub gpus: Option<u32>,
+    /// Why there are no GPUs, where that can be said.
+    pub gpus_refusal: Option<String>,
     /// Whether a job can have a `/dev/shm` of its own size.
     pub shared_memory: bool,
+    /// Which of the target's own keys it cannot honour.
+    pub refusals: Vec<Refusal>,
+    /// What is made for the target's own keys.
+    pub notes: Vec<String>,
+}
+
+/// A key that a target cannot honour.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// The key.
+    pub key: &'static str,
+    /// Why not.
+    pub reason: String,
 }
 
 /// One attempt of a job, as a target is asked about it.
@@ -74,6 +95,12 @@ pub enum Presence {
 pub trait Target: Send + Sync {
     /// Says what the target can do; changes nothing.
     async fn capabilities(&self) -> Result<Capabilities, Error>;
+
+    /// Finds out how a job would get at what stays here. Leaves nothing behind.
+    async fn ways(&self, wanted: &Wanted) -> Result<Ways, Error> {
+        let _ = wanted;
+        Ok(Ways::default())
+    }
 
     /// Returns what [`Target::submit`] would run, for `plan`.
     fn render(&self, spec: &JobSpec) -> Result<String, Error>;

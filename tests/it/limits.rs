@@ -14,7 +14,7 @@ const GREEDY: &str = "block = bytearray(1 << 28)\nfor i in range(0, len(block), 
 fn is_refused(run: &Run) {
     assert_eq!(run.code, Some(244), "{run:?}");
     assert!(run.stderr.contains("the compute target `local` cannot honour `resources.memory`: no cgroup"), "{}", run.stderr);
-    assert!(run.stderr.contains("hint: remove `resources.memory`, or choose another target"), "{}", run.stderr);
+    assert!(run.stderr.contains("hint: change or remove `resources.memory`, or choose another target"), "{}", run.stderr);
 }
 
 fn can_limit_memory() -> bool {

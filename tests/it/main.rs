@@ -5,6 +5,7 @@ mod check;
 mod commands;
 mod conformance;
 mod credentials;
+mod docker_inputs;
 mod engine;
 mod environment;
 mod examples;

@@ -7,6 +7,7 @@ use sendoff::job::JobId;
 use sendoff::submit::{Options, Past, Plan, Rehearsal, Tracker, plan, rehearse};
 use sendoff::support::hints::Hints;
 use sendoff::support::words::{Count, Size, Span};
+use sendoff::target::Brought;
 
 use super::World;
 use crate::cli::RunConfigArguments;
@@ -112,6 +113,9 @@ fn overview(plan: &Plan, rehearsal: &Rehearsal, problem: Option<String>) -> Stri
     if plan.is_tracked() {
         lines.push(("experiment", format!("{}, attached as `{}`", plan.experiment, json::word(&plan.attach))));
     }
+    if let Some(way) = &plan.ways.tracker {
+        lines.push(("route", way.clone()));
+    }
     let id = rehearsal.spec.snapshot.get(..12).unwrap_or_default();
     lines.push(("snapshot", format!("{id}, {}, {}", Count(plan.listing.files.len(), "file"), Size(plan.listing.size()))));
     for file in plan.listing.biggest(3) {
@@ -127,6 +131,13 @@ fn overview(plan: &Plan, rehearsal: &Rehearsal, problem: Option<String>) -> Stri
         plan.capabilities.iter().filter_map(|capability| Some(format!("{} {}", capability.key, capability.asked.as_ref()?))).collect();
     if !asked.is_empty() {
         lines.push(("limits", asked.join(", ")));
+    }
+    for (index, (path, brought)) in plan.ways.inputs.iter().enumerate() {
+        let how = match brought {
+            Brought::Bound => "is bound, read-only".to_owned(),
+            Brought::Copied(why) => format!("is copied: {why}"),
+        };
+        lines.push((if index == 0 { "inputs" } else { "" }, format!("{} {how}", path.display())));
     }
     if let Some(first) = rehearsal.secrets.first() {
         let names: Vec<&str> = rehearsal.secrets.iter().map(|secret| secret.name.as_str()).collect();

@@ -1,10 +1,11 @@
 //! What `plan --output json` prints.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sendoff::job::{Command, JobSpec};
 use sendoff::submit::{Capability, Past, Plan, Rehearsal, Tracker};
 use sendoff::support::hints::Hints;
+use sendoff::target::Brought;
 use sendoff::tracking;
 use serde::Serialize;
 
@@ -22,6 +23,9 @@ pub(crate) struct PlanReport<'a> {
     variables: Vec<Variable<'a>>,
     secrets: Vec<Secret<'a>>,
     capabilities: Vec<CapabilityPlan<'a>>,
+    /// How the job reaches its tracker; `null` where it runs beside what tracks it.
+    route: Option<&'a str>,
+    inputs: Vec<InputPlan<'a>>,
     pub(crate) request: Request<'a>,
     bootstrap: &'a str,
     notes: &'a [String],
@@ -107,6 +111,16 @@ struct CapabilityPlan<'a> {
     target: &'a str,
 }
 
+/// An input of this machine, on a target that does not read it where it is.
+#[derive(Serialize)]
+struct InputPlan<'a> {
+    path: &'a Path,
+    /// `bound` or `copied`.
+    brought: &'static str,
+    /// Why it is copied.
+    reason: Option<&'a str>,
+}
+
 /// The request to the target.
 #[derive(Serialize)]
 pub(crate) struct Request<'a> {
@@ -169,6 +183,8 @@ impl<'a> PlanReport<'a> {
             variables: variables(&rehearsal.spec),
             secrets: rehearsal.secrets.iter().map(|secret| Secret { name: &secret.name, travels: secret.travels }).collect(),
             capabilities: plan.capabilities.iter().map(CapabilityPlan::from).collect(),
+            route: plan.ways.tracker.as_deref(),
+            inputs: plan.ways.inputs.iter().map(InputPlan::from).collect(),
             request: Request::from(&rehearsal.spec),
             bootstrap: &rehearsal.bootstrap,
             notes: &plan.notes,
@@ -218,6 +234,15 @@ impl TrackerPlan {
 impl<'a> From<&'a Capability> for CapabilityPlan<'a> {
     fn from(capability: &'a Capability) -> Self {
         Self { key: capability.key, asked: capability.asked.as_deref(), target: &capability.can }
+    }
+}
+
+impl<'a> From<&'a (PathBuf, Brought)> for InputPlan<'a> {
+    fn from((path, brought): &'a (PathBuf, Brought)) -> Self {
+        match brought {
+            Brought::Bound => Self { path, brought: "bound", reason: None },
+            Brought::Copied(reason) => Self { path, brought: "copied", reason: Some(reason) },
+        }
     }
 }
 

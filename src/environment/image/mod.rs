@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use super::requirements::Requirements;
 use super::resolve::{self, Goal};
-use super::{Environment, EnvironmentId, Error, Fixed, Inputs, Inspection, Progress, Spec, Step, inputs};
+use super::{Base, Environment, EnvironmentId, Error, Fixed, Inputs, Inspection, Progress, Spec, Step, inputs};
 use crate::engine::build::{Builder, Order};
 use crate::engine::{Engine, Image, login};
 use crate::support::dirs::Dirs;
@@ -114,8 +114,16 @@ impl Images {
     pub async fn provision(&self, spec: &Spec, upgrade: bool, progress: &dyn Progress) -> Result<Environment, Error> {
         let (name, image) = base::ensure(self, spec, upgrade, progress).await?;
         let shown = base::shown(spec, &name);
-        let python = self.python(&image, &shown, progress).await?;
-        let platform = python.uv_platform().ok_or_else(|| Error::Platform { image: shown, reason: python.unsuited() })?;
+        let (python, platform) = match self.usable(&image, &shown, progress).await {
+            Ok(usable) => usable,
+            Err(error) => {
+                // What is built of a Dockerfile and serves for nothing is not kept; what others have made is theirs.
+                if matches!(spec.base, Base::Dockerfile { .. }) && error.is_base_unfit() {
+                    let _ = self.engine.remove_image(&name).await;
+                }
+                return Err(error);
+            }
+        };
         let interpreter = python.interpreter();
         let wanted = Requirements::of(spec)?;
         let spec = wanted.indexes(spec);
@@ -203,6 +211,15 @@ impl Images {
         }
         progress.step(Step::Asking { image: name.to_owned() });
         ask::ask(&self.engine, &self.dirs.cache, image, name).await
+    }
+
+    /// Returns the image's Python with the platform that packages are made for.
+    async fn usable(&self, image: &Image, name: &str, progress: &dyn Progress) -> Result<(Python, String), Error> {
+        let python = self.python(image, name, progress).await?;
+        match python.uv_platform() {
+            Some(platform) => Ok((python, platform)),
+            None => Err(Error::Platform { image: name.to_owned(), reason: python.unsuited() }),
+        }
     }
 
     async fn build_once(&self, spec: &Spec, fixed: Fixed, base: &Image, progress: &dyn Progress) -> Result<Environment, Error> {

@@ -52,6 +52,11 @@ pub fn is_executable(_metadata: &Metadata) -> bool {
     false
 }
 
+/// Returns `false`: this system does not tell.
+pub fn may_read(_metadata: &Metadata, _user: u32, _group: u32) -> bool {
+    false
+}
+
 /// Returns `true`: this system does not tell.
 pub fn is_ours(_metadata: &Metadata) -> bool {
     true

@@ -84,6 +84,19 @@ pub fn is_executable(metadata: &Metadata) -> bool {
     metadata.mode() & 0o111 != 0
 }
 
+/// Returns whether a user may read a file, or look into a folder, by its mode alone.
+pub fn may_read(metadata: &Metadata, user: u32, group: u32) -> bool {
+    let wanted = if metadata.is_dir() { 0o5 } else { 0o4 };
+    let class = if metadata.uid() == user {
+        metadata.mode() >> 6
+    } else if metadata.gid() == group {
+        metadata.mode() >> 3
+    } else {
+        metadata.mode()
+    };
+    user == 0 || class & wanted == wanted
+}
+
 /// Returns whether a file belongs to this user, or to the system's.
 pub fn is_ours(metadata: &Metadata) -> bool {
     metadata.uid() == rustix::process::getuid().as_raw() || metadata.uid() == 0
@@ -160,4 +173,30 @@ pub fn user_name() -> String {
 
 fn named_user() -> Option<String> {
     ["USER", "LOGNAME", "USERNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_mode_says_who_may_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").expect("writable");
+        let own = (std::fs::metadata(&file).expect("it is there").uid(), std::fs::metadata(&file).expect("it is there").gid());
+        for (mode, owner, group, others) in
+            [(0o644, true, true, true), (0o640, true, true, false), (0o600, true, false, false), (0o044, own.0 == 0, true, true)]
+        {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).expect("ours");
+            let metadata = std::fs::metadata(&file).expect("it is there");
+            let may = |user, group| may_read(&metadata, user, group);
+            assert_eq!((may(own.0, own.1), may(54_321, own.1), may(54_321, 54_321)), (owner, group, others), "{mode:o}");
+        }
+        // A folder is looked into, not only listed.
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o744)).expect("ours");
+        assert!(!may_read(&std::fs::metadata(folder.path()).expect("it is there"), 54_321, 54_321));
+    }
 }

@@ -58,6 +58,15 @@ impl<W: Write> Packer<W> {
 
     /// Adds a file of this machine, or a folder with all that is in it. Links are kept as they are; sockets and pipes are passed over.
     pub(super) fn tree(&mut self, name: &str, source: &Path) -> io::Result<()> {
+        self.all(name, source, 0o755)
+    }
+
+    /// Adds what a job may only read, as it is where it is bound and not copied: see [`Packer::tree`].
+    pub(super) fn input(&mut self, name: &str, source: &Path) -> io::Result<()> {
+        self.all(name, source, 0o555)
+    }
+
+    fn all(&mut self, name: &str, source: &Path, most: u32) -> io::Result<()> {
         for found in walkdir::WalkDir::new(source).sort_by_file_name() {
             let found = found?;
             let rest = found.path().strip_prefix(source).unwrap_or(Path::new(""));
@@ -65,7 +74,7 @@ impl<W: Write> Packer<W> {
             // What the user names is followed, what is found below is not.
             let metadata = if found.depth() == 0 { std::fs::metadata(found.path())? } else { std::fs::symlink_metadata(found.path())? };
             let kind = metadata.file_type();
-            let mode = if platform::is_executable(&metadata) || kind.is_dir() { 0o755 } else { 0o644 };
+            let mode = most & if platform::is_executable(&metadata) || kind.is_dir() { 0o755 } else { 0o644 };
             if kind.is_dir() {
                 let mut header = self.header(tar::EntryType::Directory, 0, mode);
                 self.builder.append_data(&mut header, goal.join(""), io::empty())?;

@@ -40,7 +40,7 @@ pub(super) async fn create(engine: &Engine, job: &Job<'_>) -> Result<String, Err
         }
         archive.tree("sendoff/snapshot.zip", &folder.join("snapshot.zip"))?;
         for (source, goal) in &container.copied {
-            archive.tree(goal.trim_start_matches('/'), source)?;
+            archive.input(goal.trim_start_matches('/'), source)?;
         }
         Ok(())
     });
@@ -84,7 +84,7 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
 
 /// Returns what a container sees of the engine's machine.
 pub(super) fn mounts(container: &Container) -> Vec<engine::Mount> {
-    let mounts = container.options.mounts.iter().map(|mount| {
+    let mounts = container.options.mounts.iter().chain(&container.bound).map(|mount| {
         let (target, read_only) = (mount.target.clone(), mount.read_only);
         if mount.is_bind() {
             engine::Mount::Bind { source: mount.source.clone(), target, read_only }

@@ -7,11 +7,14 @@
 //! The engine sees no path of this machine, so that it may be anywhere; and the container outlives the supervisor.
 
 mod archive;
+mod check;
 mod collect;
 mod create;
+mod inputs;
 mod log;
 mod marks;
 pub mod place;
+mod probe;
 mod remove;
 mod route;
 mod run;
@@ -24,11 +27,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::config::DockerSpec;
 use super::supervised::{self, Attempts, Folders};
-use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit};
-use crate::engine::{Endpoint, Engine, Gpus, Removal};
+use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit, Wanted, Ways};
+use crate::engine::{Endpoint, Engine, Removal};
 use crate::job::attempt::{Attempt, Claim};
-use crate::job::{JobSpec, JobState, Launch, Outcome};
+use crate::job::{JobSpec, JobState, Launch, Mount, Outcome};
 use crate::support::clock;
 
 use standing::Standing;
@@ -41,13 +45,25 @@ pub use shell::{Guest, Inside};
 pub struct Docker {
     attempts: Attempts,
     endpoint: Option<Endpoint>,
+    asked: DockerSpec,
 }
 
 impl Docker {
     /// Names the target whose attempts live below a data folder. New jobs go to the engine at this endpoint; where there is none, only
     /// jobs that exist can be asked about.
     pub fn new(data: &Path, endpoint: Option<Endpoint>) -> Self {
-        Self { attempts: Attempts::new(data), endpoint }
+        Self { attempts: Attempts::new(data), endpoint, asked: DockerSpec::default() }
+    }
+
+    /// Says what new jobs ask of the engine.
+    #[must_use]
+    pub fn asking(self, asked: &DockerSpec) -> Self {
+        Self { asked: asked.clone(), ..self }
+    }
+
+    async fn engine(&self) -> Result<Engine, Error> {
+        let endpoint = self.endpoint.as_ref().expect("who plans a job has named an engine");
+        Ok(Engine::connect(endpoint).await?)
     }
 
     fn bootstrap(spec: &JobSpec) -> Result<String, Error> {
@@ -99,19 +115,19 @@ impl Docker {
 #[async_trait]
 impl Target for Docker {
     async fn capabilities(&self) -> Result<Capabilities, Error> {
-        let endpoint = self.endpoint.as_ref().expect("who asks for capabilities has named an engine");
-        let about = Engine::connect(endpoint).await?.about().await?;
-        let memory_refusal = (!about.limits.memory).then(|| "this engine cannot limit it".to_owned());
-        Ok(Capabilities {
-            memory_refusal,
-            memory: Some(about.memory),
-            cpus: about.cpus,
-            gpus: match about.gpus {
-                Gpus::Offered => None,
-                Gpus::NotShown => Some(0),
-            },
-            shared_memory: true,
-        })
+        check::capabilities(&self.engine().await?, &self.asked).await
+    }
+
+    async fn ways(&self, wanted: &Wanted) -> Result<Ways, Error> {
+        let has_binds = self.asked.options.mounts.iter().any(Mount::is_bind);
+        if wanted.inputs.is_empty() && !has_binds {
+            return Ok(Ways::default());
+        }
+        let engine = self.engine().await?;
+        let about = engine.about().await?;
+        let decided = inputs::brought(&engine, &about, place::user(&self.asked), &wanted.inputs).await?;
+        let is_open = decided.is_none() || has_binds && probe::image(&engine).await?.is_none();
+        Ok(Ways { tracker: None, inputs: decided.unwrap_or_default(), is_open })
     }
 
     fn render(&self, spec: &JobSpec) -> Result<String, Error> {

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::job::{JobId, JobSpec};
+use crate::job::{JobId, JobSpec, User};
+use crate::support::platform;
+use crate::target::config::DockerSpec;
 
 /// The folder of the container that is ours.
 pub const HOME: &str = "/sendoff";
@@ -29,4 +31,13 @@ pub fn labels(spec: &JobSpec, owner: &str) -> BTreeMap<String, String> {
     [(JOB, spec.id.to_string()), (ATTEMPT, spec.attempt.to_string()), (DIGEST, spec.digest.clone()), (OWNER, owner.to_owned())]
         .map(|(label, value)| (label.to_owned(), value))
         .into()
+}
+
+/// Returns the user whose processes run in a container, so that their files are those of who submits; nobody that is anything on the
+/// engine's machine when that is root.
+pub fn user(asked: &DockerSpec) -> User {
+    asked.user.unwrap_or_else(|| match platform::own_user() {
+        (0, _) => User { uid: 1000, gid: 1000 },
+        (uid, gid) => User { uid, gid },
+    })
 }

@@ -138,7 +138,7 @@ async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(
             }
             tar.tree("sendoff/snapshot.zip", &archive)?;
             for (source, goal) in &copied {
-                tar.tree(goal.trim_start_matches('/'), source)?;
+                tar.input(goal.trim_start_matches('/'), source)?;
             }
             Ok(())
         });

@@ -54,9 +54,14 @@ impl Target for Local {
                 platform::MemoryLimit::CgroupV1(_) | platform::MemoryLimit::CgroupV2(_) => None,
             },
             memory: None,
+            least_memory: 0,
             cpus: platform::cpu_count(),
+            cpus_refusal: None,
             gpus: Some(u32::try_from(platform::gpu_devices().len()).unwrap_or(0)),
+            gpus_refusal: None,
             shared_memory: false,
+            refusals: Vec::new(),
+            notes: Vec::new(),
         })
     }
 

@@ -5,6 +5,7 @@
 
 mod choice;
 mod command_line;
+mod docker;
 mod document;
 mod entry;
 mod environment;

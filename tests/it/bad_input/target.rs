@@ -81,7 +81,7 @@ fn what_no_target_or_not_this_target_can_do_is_refused() {
     let end = said[start..].find('\n').map_or(said.len(), |length| start + length);
     assert_snapshot!(said.replace(&said[start..end], "it has [N] CPUs"), @r"
     error: the compute target `local` cannot honour `resources.cpus`: it has [N] CPUs
-    hint: remove `resources.cpus`, or choose another target
+    hint: change or remove `resources.cpus`, or choose another target
     ");
     assert_snapshot!(fixture("azure-job"), @r"
     error: this is an Azure ML job file
@@ -99,8 +99,11 @@ fn what_no_target_or_not_this_target_can_do_is_refused() {
 #[test]
 fn all_that_a_target_cannot_honour_is_named_at_once() {
     let said = refused(&with_config("script: train.py\nresources: {cpus: 4000, gpus: 4000}\n"), &["--no-tracking"]);
-    assert!(said.contains("cannot honour `resources.cpus`: it has ") && said.contains("; `resources.gpus`: it has "), "{said}");
-    assert!(said.contains("hint: remove `resources.cpus` and `resources.gpus`, or choose another target"), "{said}");
+    assert!(
+        said.contains("cannot honour what is asked\n  `resources.cpus`: it has ") && said.contains("\n  `resources.gpus`: it has "),
+        "{said}"
+    );
+    assert!(said.contains("hint: change or remove `resources.cpus` and `resources.gpus`, or choose another target"), "{said}");
 }
 
 #[test]
