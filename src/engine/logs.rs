@@ -32,8 +32,10 @@ const AT_ONCE: usize = 256;
 const REMEMBERED: usize = 64;
 /// How long the tails are in which the place is looked for, before the whole log is read.
 const TAILS: [&str; 2] = ["1000", "20000"];
-/// How long to wait before a container that runs, and whose stream has ended, is followed on.
-const PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before it is looked again whether a container runs whose stream has ended.
+const PAUSE: Duration = Duration::from_millis(20);
+/// After how many such looks it is followed on.
+const LOOKS: u32 = 5;
 
 type Records = Pin<Box<dyn Stream<Item = Vec<Result<Bytes, Client>>> + Send>>;
 
@@ -133,15 +135,21 @@ impl Reader {
 
     /// Goes on after the end of a stream: with the container, if it runs; else returns what of its log did not come.
     async fn go_on(&mut self) -> Result<Option<Bytes>, Error> {
-        match self.engine.inspect(&self.container).await?.map(|container| container.state) {
-            None => return Ok(None),
-            Some(State::Running | State::Paused | State::Restarting) => {
-                tokio::time::sleep(PAUSE).await;
-                self.again(Follow::Yes);
-                return Ok(None);
+        // A container outlives its output by a moment: the second look spares reading all of the log again.
+        let mut looks = 0;
+        loop {
+            match self.engine.inspect(&self.container).await?.map(|container| container.state) {
+                None => return Ok(None),
+                Some(State::Running | State::Paused | State::Restarting) if looks == LOOKS => {
+                    self.again(Follow::Yes);
+                    return Ok(None);
+                }
+                Some(State::Running | State::Paused | State::Restarting) => tokio::time::sleep(PAUSE).await,
+                Some(_) => break,
             }
-            Some(_) => self.follow = Follow::No,
+            looks += 1;
         }
+        self.follow = Follow::No;
         if !self.last.is_empty() {
             for tail in TAILS {
                 let records = open(&self.engine, &self.container, Follow::No, tail).flat_map(futures_util::stream::iter);

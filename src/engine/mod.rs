@@ -94,13 +94,15 @@ impl Engine {
             }
         };
         let docker = docker.map_err(|error| classify::connect(endpoint, error))?.with_request_modifier(adapted);
-        let docker = match docker.negotiate_version().await {
-            Ok(docker) => docker,
+        // Not by the client's talk about versions: an engine runs programs to find its own, and the client puts none into its requests.
+        match docker.ping().await {
+            Ok(word) if word.trim() == "OK" => {}
+            Ok(_) => return Err(classify::unreachable(endpoint, "what answers there is no container engine".to_owned())),
             Err(error) => match tunnel.as_deref().and_then(Tunnel::words) {
                 Some(words) => return Err(classify::unreachable(endpoint, words)),
                 None => return Err(classify::connect(endpoint, error)),
             },
-        };
+        }
         Ok(Self { docker: docker.with_timeout(ACT), endpoint: endpoint.clone(), tunnel })
     }
 
