@@ -117,7 +117,10 @@ true >"$sendoff_state/started"
 {{ command }}
 sendoff_code=$?
 printf '%s\n' "$sendoff_code" >"$sendoff_state/code"
-{% if not in_container %}
+{% if in_container %}
+# Nobody has to ask for what is not there; what is in it keeps it.
+rmdir "$sendoff_attempt/collected" 2>/dev/null
+{% else %}
 # The block of the run config may have put another trap in place of ours.
 kill -KILL "$sendoff_watch" 2>/dev/null
 {% endif %}

@@ -11,35 +11,30 @@ use crate::target::Error;
 
 use super::watch::AWAY;
 
-/// Appends what the container writes to the log, from where the log ends, until the container ends.
-pub(super) async fn copy(engine: Engine, id: String, log: PathBuf) {
+/// How often the log of a container that has ended is tried to be copied.
+const TRIES: u32 = 5;
+
+/// Appends what the container writes to the log, from where the log ends, until the container ends. All of it is there then, or an error
+/// says what is in the way.
+pub(super) async fn copy(engine: Engine, id: String, log: PathBuf) -> Result<(), Error> {
+    let mut tries = 0;
     loop {
-        match follow(&engine, &id, &log, Follow::Yes).await {
-            Ok(()) => return,
-            // A disk that is full, or an engine that is away: what is missing is copied later.
-            Err(_) => tokio::time::sleep(AWAY).await,
+        let Err(error) = follow(&engine, &id, &log).await else { return Ok(()) };
+        // A disk that is full, or an engine that is away: there is time as long as the container runs.
+        let has_ended = engine.inspect(&id).await.is_ok_and(|container| container.is_none_or(|container| container.has_ended()));
+        tries += u32::from(has_ended);
+        if tries == TRIES {
+            return Err(error);
         }
+        tokio::time::sleep(AWAY).await;
     }
 }
 
-/// Copies what is missing from the log of a container that has ended.
-pub(super) async fn finish(engine: &Engine, id: &str, log: &Path) -> Result<(), Error> {
-    let mut last = Ok(());
-    for _ in 0..5 {
-        last = follow(engine, id, log, Follow::No).await;
-        match last {
-            Ok(()) => break,
-            Err(_) => tokio::time::sleep(AWAY).await,
-        }
-    }
-    last
-}
-
-async fn follow(engine: &Engine, id: &str, log: &Path, follow: Follow) -> Result<(), Error> {
+async fn follow(engine: &Engine, id: &str, log: &Path) -> Result<(), Error> {
     let file = fs::append(log)?;
     let skip = file.metadata().context("read", log)?.len();
     let mut file = tokio::fs::File::from_std(file);
-    let mut pieces = std::pin::pin!(engine.logs(id, skip, follow)?);
+    let mut pieces = std::pin::pin!(engine.logs(id, skip, Follow::Yes)?);
     while let Some(piece) = pieces.next().await {
         file.write_all(&piece?).await.context("write", log)?;
         file.flush().await.context("write", log)?;

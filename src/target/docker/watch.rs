@@ -7,7 +7,7 @@ use crate::target::Error;
 use crate::target::supervised::{Evidence, Exit, Job, Stop};
 
 use super::collect::state;
-use super::log;
+use super::{log, marks};
 
 /// How often it is looked whether the job is to be ended.
 const TICK: Duration = Duration::from_millis(50);
@@ -54,8 +54,9 @@ pub(super) async fn watch(engine: &Engine, id: &str, job: &Job<'_>) -> Result<Ev
         return Ok(Evidence { gone: gone.filter(|_| stop.is_none()), stop, ..Evidence::default() });
     };
     // What it wrote last is still on its way.
-    let _ = copying.await;
-    log::finish(engine, id, &attempt.path("log")).await?;
+    if let Ok(Err(error)) = copying.await {
+        marks::note(attempt, &format!("the rest of the log stays in the container `{id}`: {error}"));
+    }
     let state = state(engine, id).await;
     let read = |name: &str| state.get(name).map(|(text, _)| text.trim().to_owned()).filter(|text| !text.is_empty());
     let started_at = state.get("started").map(|(_, time)| (*time).max(end.started_at.unwrap_or(*time)));
