@@ -2,12 +2,16 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Error, Jobs};
 use crate::job::{JobState, Record};
 use crate::support::fs::Context;
 use crate::target::Presence;
+
+/// The pauses between two looks at a job.
+const SHORTEST: Duration = Duration::from_millis(2);
+const LONGEST: Duration = Duration::from_millis(100);
 
 /// Copies what a log has from an offset on; returns the new offset. A log that is not there yet has nothing.
 pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std::io::Result<u64> {
@@ -54,9 +58,9 @@ impl Watch {
 
     /// Waits until the job has ended, showing its log when asked, and returns its last record. Dropping the future is safe.
     ///
-    /// Polls: often at first, so that a short job costs no waiting, and at most every 100 ms.
+    /// Polls: often at first, so that a job costs no waiting that anybody would feel beside the time that it takes, and at most every 100 ms.
     pub async fn to_end(&mut self, jobs: &mut Jobs, mut out: Option<&mut (dyn Write + Send)>) -> Result<Record, Error> {
-        let mut pause = Duration::from_millis(2);
+        let begun = Instant::now();
         loop {
             let target = jobs.target(&self.record);
             let reference = Jobs::reference(&self.record);
@@ -86,8 +90,7 @@ impl Watch {
                 return jobs.refresh(self.record.clone()).await;
             }
             self.record.state = self.record.state.clone().observed(state);
-            tokio::time::sleep(pause).await;
-            pause = if quiet { (pause * 5 / 4).min(Duration::from_millis(100)) } else { Duration::from_millis(2) };
+            tokio::time::sleep(if quiet { (begun.elapsed() / 32).clamp(SHORTEST, LONGEST) } else { SHORTEST }).await;
         }
     }
 
