@@ -56,3 +56,25 @@ pub(crate) fn a_notebook_comes_back_with_what_its_cells_have_shown(sandbox: &San
     let shown = last["outputs"][0]["text"].to_string();
     assert!(shown.contains("the best degree is"), "{last}");
 }
+
+#[test]
+#[ignore = "needs a container engine"]
+fn the_example_digits_runs_unchanged_on_the_target_docker() {
+    let sandbox = Sandbox::new();
+    let example = format!("{EXAMPLES}/digits/run.yaml");
+    // The Python of the image that the tests have.
+    let python = ["--set", "environment.python=3.11"];
+    let submit = [&["submit", &example, "--target", "docker", "--job-id", "digits-docker"][..], &python].concat();
+    let run = sandbox.sendoff(&submit).expect(0);
+    assert!(run.stderr.contains("succeeded with exit code 0"), "{}", run.stderr);
+    let metrics = sandbox.sendoff(&["metrics", "digits-docker", "--require", "accuracy>=0.8", "--output", "json"]).expect(0).json();
+    assert_eq!(metrics["metrics"]["accuracy"].as_array().map(Vec::len), Some(8));
+    sandbox.sendoff(&["download", "digits-docker"]).expect(0);
+    let model = sandbox.project().join("digits-docker/model/model.joblib");
+    assert!(std::fs::metadata(&model).is_ok_and(|file| file.len() > 0), "{model:?}");
+    let shown = sandbox.sendoff(&["status", "digits-docker"]).expect(0).stdout;
+    assert!(shown.contains("succeeded") && !shown.contains("not delivered"), "{shown}");
+    sandbox.sendoff(&["delete", "digits-docker"]).expect(0);
+    sandbox.sendoff(&["env", "prune"]).expect(0);
+    sandbox.sendoff(&["tracking", "stop"]).expect(0);
+}
