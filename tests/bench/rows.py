@@ -7,6 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
+import containers
+import image_build
+import launcher
 import store
 from measure import Command, Failed, fastest, interleaved, once, peak_bytes, seconds
 from relay import relay
@@ -32,7 +35,7 @@ def tracked(world: World) -> list[Row]:
     """The same, tracked by the managed server, and the same work by MLflow's own launcher."""
     world.ask("tracking", "start")
     row, ours = submission(world, "the same, tracked by a running managed server", [], 250)
-    return [row, mlflow_run(world, ours)]
+    return [row, launcher.local(world, HELLO, ours)]
 
 
 def submission(world: World, work: str, flags: list[str], limit_ms: float) -> tuple[Row, Command]:
@@ -49,28 +52,6 @@ def submission(world: World, work: str, flags: list[str], limit_ms: float) -> tu
     ours = world.command(world.sendoff, "submit", "run.yaml", *flags, folder=folder, stdout=shown, after=greeted)
     theirs, taken = interleaved([plain, ours], world.sizes.short, world.talk)
     return slower(work, "the same venv's `python script.py`", seconds(theirs), seconds(taken), limit_ms), ours
-
-
-def mlflow_run(world: World, ours: Command) -> Row:
-    """`mlflow run --env-manager local`, from an installation of its own, against the same server."""
-    work, baseline, server = "the same work, the same server", "`mlflow run --env-manager local`", world.ask("tracking", "status")
-    venv = world.path("mlflow")
-    if not (venv / "bin" / "mlflow").exists():
-        uv = find_uv(world)
-        world.run([uv, "venv", "--quiet", "--clear", "--no-project", venv], "/", world.environment)
-        wanted = f"mlflow=={server['mlflow_version']}"
-        install = [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", venv / "bin" / "python", wanted]
-        try:
-            world.run(install, "/", world.environment)
-        except Failed as error:
-            world.missing.append(f"mlflow, for `mlflow run`: {error}")
-            return Row(work, baseline, "", "", "not measured", "reported", None)
-    folder = world.project("mlproject", {**HELLO, "MLproject": "name: bench\nentry_points: {main: {command: python script.py}}\n"})
-    theirs = world.command(venv / "bin" / "mlflow", "run", "--env-manager", "local", "--experiment-name", "bench", ".", folder=folder)
-    path = f"{venv / 'bin'}:{theirs.environment['PATH']}"
-    theirs.environment = {**theirs.environment, "MLFLOW_TRACKING_URI": server["uri"], "PATH": path}
-    ours, theirs = interleaved([ours, theirs], world.sizes.middle, world.talk)
-    return times(work, baseline, seconds(theirs), seconds(ours), None)
 
 
 def identity(world: World) -> list[Row]:
@@ -143,7 +124,7 @@ def environment(world: World) -> list[Row]:
     built = next(each for each in world.ask("env", "list", home=home)["environments"] if each["id"] == job["environment"])
     lock, goal = world.path("lock.txt"), world.path("baseline-venv")
     lock.write_text("\n".join(built["packages"]) + "\n")
-    uv = find_uv(world, home)
+    uv = world.uv(home)
     python = goal / "bin" / "python"
     install = f"{uv} pip install --quiet --compile-bytecode --no-deps --python {python} -r {lock}"
     theirs = world.command("sh", "-c", f"{uv} venv --quiet --no-project {goal} && {install}", folder=folder)
@@ -218,12 +199,6 @@ def forget(world: World, *names: str) -> None:
         shutil.rmtree(world.path("sendoff", "cache", name), ignore_errors=True)
 
 
-def find_uv(world: World, home=None) -> str:
-    """Returns the `uv` that sendoff uses: of PATH, else the one that it installed."""
-    found = shutil.which("uv", path=world.environment["PATH"])
-    return found or str((home or world.path("sendoff")) / "data" / "tools" / "uv" / "bin" / "uv")
-
-
 def install_zip(world: World) -> None:
     try:
         world.run(["apt-get", "install", "-y", "-q", "zip"], "/", world.environment)
@@ -247,4 +222,9 @@ ROWS = {
     "list": listing,
     "logs": logs,
     "relay": relay,
+    "docker": containers.docker,
+    "docker-changed": containers.changed,
+    "docker-build": image_build.build,
+    "docker-together": containers.together,
+    "docker-logs": containers.logs,
 }

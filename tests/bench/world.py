@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Callable
 
 from measure import Command, Failed
 
@@ -25,13 +26,15 @@ class Sizes:
     small_files: int = 100_000
     jobs: int = 100_000
     lines: int = 1_000_000
+    # Jobs that are submitted at once.
+    together: int = 100
     # Rounds of what takes milliseconds, of what takes seconds, and of what takes a minute.
     short: int = 21
     middle: int = 7
     long: int = 3
 
 
-QUICK = Sizes(big_files=500, big_bytes=64 << 20, small_files=10_000, jobs=2_000, lines=100_000, short=7, middle=3, long=1)
+QUICK = Sizes(big_files=500, big_bytes=64 << 20, small_files=10_000, jobs=2_000, lines=100_000, together=10, short=7, middle=3, long=1)
 
 
 @dataclass
@@ -41,6 +44,10 @@ class World:
     sizes: Sizes
     # What a row could not get, for the last lines.
     missing: list[str] = field(default_factory=list)
+    # What removes that which was made outside of the folder of the benchmark; called at the end, the last first.
+    remove: list[Callable[[], object]] = field(default_factory=list)
+    # Whether an engine was found that has what the rows of containers need.
+    has_engine: bool = False
 
     def path(self, *names: str) -> Path:
         """Returns a path below the folder of the benchmark."""
@@ -68,7 +75,7 @@ class World:
 
     @cached_property
     def environment(self) -> dict:
-        """The variables of every measured command: nothing of the caller's but what leads to a package index."""
+        """The variables of every measured command: nothing of the caller's but what leads to a package index or to a container engine."""
         own = {
             # The real interpreter first: what a version manager puts on PATH is a script that takes longer than Python.
             "PATH": os.pathsep.join([str(Path(sys.executable).resolve().parent), "/usr/local/bin", "/usr/bin", "/bin"]),
@@ -81,7 +88,7 @@ class World:
             "GIT_CONFIG_GLOBAL": os.devnull,
             "GIT_CONFIG_SYSTEM": os.devnull,
         }
-        passed = ("PIP_", "UV_", "SSL_CERT")
+        passed = ("PIP_", "UV_", "SSL_CERT", "DOCKER_")
         outer = {name: value for name, value in os.environ.items() if name.startswith(passed) or name.endswith("_CA_BUNDLE")}
         return {**outer, **own}
 
@@ -107,6 +114,11 @@ class World:
         if done.returncode != 0:
             raise Failed(f"`{' '.join(map(str, words))}` ended with {done.returncode}:\n{done.stderr[-2000:].decode(errors='replace')}")
         return done.stdout
+
+    def uv(self, home=None) -> str:
+        """Returns the `uv` that sendoff uses: of PATH, else the one that it installed."""
+        found = shutil.which("uv", path=self.environment["PATH"])
+        return found or str((home or self.path("sendoff")) / "data" / "tools" / "uv" / "bin" / "uv")
 
     def project(self, name: str, files: dict) -> Path:
         """Returns a folder with these files and no others."""
@@ -137,7 +149,12 @@ class World:
         return made(folder, fill)
 
     def stop(self) -> None:
-        """Ends the managed server, if this world started one."""
+        """Removes what was made elsewhere, and ends the managed server, if this world started one."""
+        for remove in reversed(self.remove):
+            try:
+                remove()
+            except Failed as error:
+                print(error, file=sys.stderr)
         if (self.path("sendoff", "data", "tracking", "server.json")).exists():
             command = self.command(self.sendoff, "tracking", "stop")
             subprocess.run(command.words, env=command.environment, cwd=command.folder, stdin=subprocess.DEVNULL, capture_output=True)
