@@ -92,10 +92,15 @@ impl Engine {
     }
 }
 
+/// Tells Podman from what else answers to Docker's client.
+pub(super) fn is_podman(version: &SystemVersion) -> bool {
+    version.components.iter().flatten().any(|component| component.name.contains("Podman"))
+}
+
 fn read(version: SystemVersion, info: SystemInfo, is_local: bool) -> About {
     let operating_system = info.operating_system.unwrap_or_default();
+    let is_podman = is_podman(&version);
     let platform = version.platform.map(|platform| platform.name).unwrap_or_default();
-    let is_podman = version.components.iter().flatten().any(|component| component.name.contains("Podman"));
     let product = if is_podman {
         Product::Podman
     } else if operating_system.contains("Docker Desktop") || platform.contains("Docker Desktop") {

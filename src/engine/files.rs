@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::error::Object;
-use super::{Engine, Error, TRANSFER, name};
+use super::{Engine, Error, Said, TRANSFER, name};
 
 /// A tar archive on its way into a container.
 pub enum Tar {
@@ -41,6 +41,17 @@ impl Engine {
         let options = DownloadFromContainerOptionsBuilder::default().path(path).build();
         let stream = self.docker.download_from_container(container, Some(options));
         let (engine, act) = (self.clone(), format!("copy `{path}` out of the container `{container}`"));
-        Ok(stream.map(move |piece| piece.map_err(|error| engine.failed(act.clone(), error))))
+        let path = path.to_owned();
+        Ok(stream.map(move |piece| piece.map_err(|error| missing_file(engine.failed(act.clone(), error), &path))))
+    }
+}
+
+/// Podman says of a missing file only that there is no such file.
+fn missing_file(error: Error, path: &str) -> Error {
+    match error {
+        Error::Refused { source: Said(words), .. } if words.ends_with("no such file or directory") => {
+            Error::Missing { object: Object::File, name: path.to_owned() }
+        }
+        error => error,
     }
 }

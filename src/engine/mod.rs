@@ -31,6 +31,7 @@ mod network;
 mod request;
 mod shared;
 mod spec;
+mod terminate;
 mod tunnel;
 mod volume;
 

@@ -20,6 +20,7 @@ mod local;
 mod metrics;
 mod odd_text;
 mod plan;
+mod podman;
 mod preflight;
 mod relay;
 mod remote_tracker;

@@ -37,7 +37,7 @@ pub(super) async fn watch(engine: &Engine, id: &str, job: &Job<'_>) -> Result<Ev
                     spec.max_duration.filter(|limit| begun.elapsed() >= *limit).map(|_| Stop::TimedOut)
                 };
                 if let Some(reason) = reason {
-                    let _ = engine.kill(id, "TERM").await;
+                    let _ = engine.terminate(id).await;
                     stopped = Some((reason, Instant::now()));
                 }
             }
