@@ -18,7 +18,7 @@
 //! # Layers
 //!
 //! Imports point one way: `cli` (in the binary) -> [`submit`] -> the domain ([`config`], [`snapshot`], [`environment`],
-//! [`tracking`], [`target`]) -> [`job`], [`engine`], [`auth`] -> [`support`]. Siblings of the domain do not import each other; `config` alone
+//! [`tracking`], [`target`], [`emulator`]) -> [`job`], [`engine`], [`auth`] -> [`support`]. Siblings of the domain do not import each other; `config` alone
 //! assembles the sections that the other domain folders own.
 
 pub mod auth;

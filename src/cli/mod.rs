@@ -92,6 +92,9 @@ enum Command {
     /// Start, stop and look at the managed MLflow server; track from a notebook; deliver late
     #[command(subcommand)]
     Tracking(commands::tracking::Command),
+    /// Run a local stand-in of a remote service, for any client of that service
+    #[command(subcommand)]
+    Emulator(commands::emulator::Command),
     Gc(commands::gc::Arguments),
     Doctor(commands::doctor::Arguments),
     /// Print completions for a shell
@@ -111,6 +114,9 @@ enum Command {
     /// Keeps the relay of a person (called by `tracking env`)
     #[command(hide = true)]
     KeepRelay,
+    /// Runs an emulator (called by `emulator up`)
+    #[command(hide = true)]
+    Emulate,
     /// Becomes a job's bootstrap (called by the supervisor)
     #[command(hide = true)]
     Enter(commands::internal::Enter),
@@ -210,6 +216,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
         Command::Enter(enter) => return commands::internal::enter(enter),
         Command::Relay => return commands::internal::relay(),
         Command::KeepRelay => return commands::internal::keep_relay(),
+        Command::Emulate => return commands::internal::emulate(),
         _ => {}
     }
     if let Command::Completions(arguments) = command {
@@ -241,10 +248,14 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Env(command) => commands::env::run(&command, &world, printer).await,
             Command::Gc(arguments) => commands::gc::run(&arguments, &world, printer),
             Command::Doctor(arguments) => commands::doctor::run(&arguments, &world, printer),
+            Command::Emulator(command) => commands::emulator::run(&command, &world, printer).await,
             Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,
-            Command::Completions(_) | Command::Supervise { .. } | Command::Relay | Command::KeepRelay | Command::Enter(_) => {
-                Ok(Exit::Success)
-            }
+            Command::Completions(_)
+            | Command::Supervise { .. }
+            | Command::Relay
+            | Command::KeepRelay
+            | Command::Emulate
+            | Command::Enter(_) => Ok(Exit::Success),
         }
     });
     // Threads that are still at work, or wait for somebody to type, do not hold up the end.

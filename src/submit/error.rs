@@ -2,7 +2,7 @@
 
 use crate::support::hints::Hints;
 use crate::support::words::{Count, all_of};
-use crate::{config, environment, job, relay, snapshot, target, tracking};
+use crate::{config, emulator, environment, job, relay, snapshot, target, tracking};
 
 /// A step of the pipeline failed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum Error {
     /// The target.
     #[error(transparent)]
     Target(#[from] target::Error),
+    /// An emulator.
+    #[error(transparent)]
+    Emulator(#[from] emulator::azureml::Error),
     /// The records.
     #[error(transparent)]
     Job(#[from] job::Error),
@@ -281,6 +284,7 @@ impl Hints for Error {
             Self::Tracking(error) => error.hints(),
             Self::Relay(error) => error.hints(),
             Self::Target(error) => error.hints(),
+            Self::Emulator(error) => error.hints(),
             Self::Job(error) => error.hints(),
             Self::NotBuilt { .. } => vec!["`--target local` runs it on this machine".to_owned()],
             Self::Incapable { refusals, .. } => {

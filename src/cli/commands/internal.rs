@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sendoff::relay::personal;
+use sendoff::submit::EmulatorHost;
 use sendoff::support::dirs::Dirs;
 use sendoff::support::http;
 use sendoff::target::local;
 use sendoff::target::supervised::Turn;
 use sendoff::tracking::managed::Managed;
 
+use super::World;
 use crate::cli::exit::Exit;
 use crate::cli::failure::Failure;
 
@@ -44,6 +46,14 @@ pub(crate) fn keep_relay() -> Result<Exit, Failure> {
     http::install_tls();
     let dirs = Dirs::from_environment().map_err(Failure::Dirs)?;
     personal::keep(|| Managed::new(&dirs).running().is_some()).map_err(|error| Failure::Command(error.into()))?;
+    Ok(Exit::Success)
+}
+
+pub(crate) fn emulate() -> Result<Exit, Failure> {
+    http::install_tls();
+    let world = World::new()?;
+    let host = std::sync::Arc::new(EmulatorHost::new(&world.dirs, &world.variables));
+    sendoff::emulator::azureml::serve(host).map_err(|error| Failure::Command(error.into()))?;
     Ok(Exit::Success)
 }
 

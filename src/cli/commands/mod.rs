@@ -15,6 +15,7 @@ pub(crate) mod config;
 pub(crate) mod delete;
 pub(crate) mod doctor;
 pub(crate) mod download;
+pub(crate) mod emulator;
 pub(crate) mod env;
 pub(crate) mod gc;
 pub(crate) mod init;

@@ -1,0 +1,81 @@
+//! Datastores: the built-in ones, each a container of the workspace's storage account.
+
+use std::sync::Arc;
+
+use hyper::{Method, StatusCode};
+use jiff::SignedDuration;
+use serde_json::{Value, json};
+
+use super::super::super::call::Call;
+use super::super::super::reply::{self, Refusal, Reply};
+use super::super::super::route::{Plane, Route, at_once};
+use super::super::super::sas::{self, Grant, Resource};
+use super::super::super::service::{Service, account};
+use super::workspace;
+use crate::support::azure::Scope;
+
+/// The datastore of outputs and data that nobody names another one for.
+pub(in super::super::super) const DEFAULT: &str = "workspaceblobstore";
+/// The datastore of the artifacts of runs.
+pub(in super::super::super) const ARTIFACTS: &str = "workspaceartifactstore";
+
+pub(super) fn routes() -> Vec<Route> {
+    vec![
+        Route::new(Plane::Arm, Method::GET, "{scope}/datastores", |service, call| at_once(list(&service, &call)))
+            .approximated("the two built-in datastores of blobs; there are no file shares and no datastores of one's own"),
+        Route::new(Plane::Arm, Method::GET, "{scope}/datastores/{name}", |service, call| at_once(get(&service, &call))),
+        Route::new(Plane::Arm, Method::POST, "{scope}/datastores/{name}/listSecrets", |service, call| Box::pin(secrets(service, call))),
+    ]
+}
+
+/// Returns the container of a datastore; nothing for one that is not there.
+pub(in super::super::super) fn container(scope: &Scope, datastore: &str) -> Option<String> {
+    match datastore.to_lowercase().as_str() {
+        DEFAULT => Some(format!("azureml-blobstore-{}", workspace::id(scope))),
+        ARTIFACTS => Some("azureml".to_owned()),
+        _ => None,
+    }
+}
+
+fn shown(scope: &Scope, name: &str) -> Option<Value> {
+    let properties = json!({
+        "datastoreType": "AzureBlob", "accountName": account(scope), "containerName": container(scope, name)?, "endpoint": "core.windows.net",
+        "protocol": "https", "isDefault": name == DEFAULT, "subscriptionId": scope.subscription_id, "resourceGroup": scope.resource_group,
+        "credentials": { "credentialsType": "AccountKey" }, "serviceDataAccessAuthIdentity": "None", "tags": {}, "properties": {},
+        "description": null,
+    });
+    let id = format!("{scope}/datastores/{name}");
+    Some(json!({ "id": id, "name": name, "type": "Microsoft.MachineLearningServices/workspaces/datastores", "properties": properties }))
+}
+
+fn unknown(name: &str) -> Refusal {
+    Refusal::missing(format!("Could not find datastore with name {name}."))
+}
+
+fn list(_: &Service, call: &Call) -> Result<Reply, Refusal> {
+    let only_default = call.asked("isDefault").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let names: &[&str] = if only_default { &[DEFAULT] } else { &[DEFAULT, ARTIFACTS] };
+    let found: Vec<Value> = names.iter().filter_map(|name| shown(&call.scope(), name)).collect();
+    Ok(reply::json(StatusCode::OK, &json!({ "value": found })))
+}
+
+fn get(_: &Service, call: &Call) -> Result<Reply, Refusal> {
+    let found = shown(&call.scope(), call.part("name")).ok_or_else(|| unknown(call.part("name")))?;
+    Ok(reply::json(StatusCode::OK, &found))
+}
+
+/// Gives the account's key, or an address's signature to who asks for something that ends.
+async fn secrets(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
+    let scope = call.scope();
+    let container = container(&scope, call.part("name")).ok_or_else(|| unknown(call.part("name")))?;
+    let asked = call.json().await?;
+    if asked["expirableSecret"].as_bool() != Some(true) {
+        let answer = json!({ "secretsType": "AccountKey", "key": service.identity.account_key.expose() });
+        return Ok(reply::json(StatusCode::OK, &answer));
+    }
+    let hours = asked["expireAfterHours"].as_i64().unwrap_or(1).clamp(1, 24 * 7);
+    let account = account(&scope);
+    let whole = Resource { account: &account, container: &container, blob: None };
+    let token = sas::sign(&service.identity.account_key, whole, Grant { rights: "racwdl", lasts: SignedDuration::from_hours(hours) });
+    Ok(reply::json(StatusCode::OK, &json!({ "secretsType": "Sas", "sasToken": token })))
+}

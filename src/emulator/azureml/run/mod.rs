@@ -1,0 +1,87 @@
+//! Jobs that run: each node a container, its log a blob that grows, its outputs blobs at the end.
+//!
+//! ```text
+//! start -> image of the environment -> nodes of the compute -> containers -> log copied, end awaited -> outputs collected -> containers removed
+//! ```
+//!
+//! One task per job. What it has reached is in the store, and what it has made carries labels, so that the next process goes on where one died.
+
+mod collect;
+mod command;
+mod container;
+mod data;
+mod drive;
+mod image;
+mod nodes;
+mod sizes;
+mod tracked;
+mod variables;
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use super::job::{Job, Status};
+use super::service::Service;
+use super::store::key;
+use crate::support::clock;
+
+pub(super) use nodes::Nodes;
+pub(super) use tracked::open;
+pub(super) use variables::token;
+
+/// Runs a job that has just been made.
+pub(super) fn start(service: &Arc<Service>, job: &Job) {
+    let cancel = CancellationToken::new();
+    let known = (key(&job.scope), job.name.clone());
+    service.live.lock().unwrap_or_else(PoisonError::into_inner).insert(known.clone(), cancel.clone());
+    let (this, job) = (service.clone(), job.clone());
+    service.tasks.spawn(async move {
+        Box::pin(drive::drive(&this, &job, &cancel)).await;
+        this.live.lock().unwrap_or_else(PoisonError::into_inner).remove(&known);
+    });
+}
+
+/// Goes on with the jobs that have not ended.
+pub(super) fn resume(service: &Arc<Service>) -> Result<(), Error> {
+    for job in service.store.active_jobs()? {
+        start(service, &job);
+        if job.cancelled {
+            end(service, &job);
+        }
+    }
+    Ok(())
+}
+
+/// Asks for the end of a job; one that has ended stays as it is.
+pub(super) fn cancel(service: &Service, job: &Job) -> Result<(), Error> {
+    service.store.change_job(&job.scope, &job.name, |job| {
+        if !job.status.is_terminal() {
+            job.cancelled = true;
+            job.reach(Status::CancelRequested, clock::now());
+        }
+    })?;
+    end(service, job);
+    Ok(())
+}
+
+fn end(service: &Service, job: &Job) {
+    let live = service.live.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cancel) = live.get(&(key(&job.scope), job.name.clone())) {
+        cancel.cancel();
+    }
+}
+
+/// Ends all jobs, and removes what they ran in.
+pub(super) async fn end_all(service: &Arc<Service>, within: Duration) {
+    for job in service.store.active_jobs().unwrap_or_default() {
+        let _ = cancel(service, &job);
+    }
+    service.tasks.close();
+    let _ = tokio::time::timeout(within, service.tasks.wait()).await;
+    if let Ok(nodes) = &service.nodes {
+        nodes.clear().await;
+    }
+}

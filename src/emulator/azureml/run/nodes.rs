@@ -1,0 +1,66 @@
+//! Where jobs run: the container engine, and a network of the emulator's own in which this machine has an address.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::engine::{Endpoint, Engine, Removal};
+use crate::support::causes;
+
+/// The label that says whose a container or network is: the emulator's folder.
+pub(super) const OWNER: &str = "sendoff.emulator";
+/// Why a job cannot run on a machine without an engine that suits.
+pub(super) const NODES_GONE: &str = "There is no node to run on";
+/// The label with the GUID of the job's run.
+pub(super) const JOB: &str = "sendoff.emulator.job";
+
+/// Where jobs run.
+pub(in super::super) struct Nodes {
+    pub(super) engine: Engine,
+    /// The network of all nodes.
+    pub(super) network: String,
+    /// The address of this machine in it.
+    pub(in super::super) gateway: IpAddr,
+    /// The emulator's folder, as the label has it.
+    pub(super) owner: String,
+    /// What the engine's machine has.
+    pub(super) cpus: u32,
+    pub(super) memory: u64,
+}
+
+impl Nodes {
+    /// Finds the engine and makes the network, or says why no job can run.
+    pub(in super::super) async fn find(folder: &Path) -> Result<Self, String> {
+        let variables: BTreeMap<String, String> = std::env::vars().collect();
+        let home = variables.get("HOME").map_or_else(|| PathBuf::from("/"), PathBuf::from);
+        let said = |error: crate::engine::Error| causes::in_one_line(&error);
+        let endpoint = Endpoint::choose(None, &variables, &home).map_err(said)?;
+        let engine = Engine::connect(&endpoint).await.map_err(said)?;
+        let about = engine.about().await.map_err(said)?;
+        let owner = folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).display().to_string();
+        let digest: String = Sha256::digest(owner.as_bytes()).iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        let name = format!("sendoff-azureml-{digest}");
+        let network = match engine.inspect_network(&name).await.map_err(said)? {
+            Some(network) => network,
+            None => engine.create_network(&name, &[(OWNER.to_owned(), owner.clone())].into()).await.map_err(said)?,
+        };
+        let gateway: Option<IpAddr> = network.gateway.as_deref().and_then(|text| text.parse().ok());
+        let gateway = gateway.ok_or_else(|| format!("the network `{name}` of the container engine has no gateway"))?;
+        // Of a remote or rootless engine it is an address of another machine or network namespace.
+        if TcpListener::bind((gateway, 0)).is_err() {
+            let _ = engine.remove_network(&name).await;
+            return Err(format!("the gateway {gateway} of the network `{name}` is not an address of this machine"));
+        }
+        Ok(Self { engine, network: name, gateway, owner, cpus: about.cpus, memory: about.memory })
+    }
+
+    /// Removes all containers of the emulator, and its network.
+    pub(super) async fn clear(&self) {
+        for container in self.engine.list(&[(OWNER, &self.owner)]).await.unwrap_or_default() {
+            let _ = self.engine.remove(&container.id, Removal::Forced).await;
+        }
+        let _ = self.engine.remove_network(&self.network).await;
+    }
+}
