@@ -11,6 +11,9 @@
 #   failed-step  the step that failed, unless it was the command
 #   started      there once the command has started
 #   code         the command's exit code, 128 + n for signal n
+{% if in_container %}
+#   ended        when that was, by a clock that all containers of the engine share
+{% endif %}
 set -u
 
 # Named so that no variable of the job's is meant.
@@ -27,8 +30,16 @@ step() { # NAME TEXT
     printf '%s\n' "$1" >"$sendoff_state/step"
     printf '[sendoff] %s: %s\n' "$1" "$2"
 }
+{% if in_container %}
+note_end() {
+    read -r sendoff_uptime _ </proc/uptime && printf '%s\n' "$sendoff_uptime" >"$sendoff_state/ended"
+}
+{% endif %}
 fail() { # NAME CODE
     sendoff_step=
+{% if in_container %}
+    note_end
+{% endif %}
     printf '%s\n' "$1" >"$sendoff_state/failed-step"
     printf '[sendoff] job {{ id }} ended in its step %s (status %s)\n' "$1" "$2"
     exit "$2"
@@ -116,6 +127,9 @@ true >"$sendoff_state/started"
 [ -z "$sendoff_stopped" ] || exit 143
 {{ command }}
 sendoff_code=$?
+{% if in_container %}
+note_end
+{% endif %}
 printf '%s\n' "$sendoff_code" >"$sendoff_state/code"
 {% if in_container %}
 # Nobody has to ask for what is not there; what is in it keeps it.

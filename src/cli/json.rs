@@ -1,7 +1,7 @@
 //! The report types behind `--output json`, apart from the domain's own; each with a `kind` and a `version`.
 
 use jiff::Timestamp;
-use sendoff::job::{JobState, Record};
+use sendoff::job::{JobState, NodeState, Record};
 use sendoff::submit::Delivery;
 use sendoff::support::yaml::Finding;
 use sendoff::tracking::{Histories, Measured};
@@ -55,9 +55,26 @@ pub(crate) struct Job {
     created_at: String,
     started_at: Option<String>,
     ended_at: Option<String>,
+    /// How its nodes stand; absent of a job that has not several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    nodes: Vec<Node>,
     /// What the tracker does not have yet; absent where nothing is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     tracking_delivery: Option<TrackingDelivery>,
+}
+
+#[derive(Serialize)]
+struct Node {
+    node: u32,
+    name: String,
+    state: String,
+    exit_code: Option<i32>,
+}
+
+impl From<NodeState> for Node {
+    fn from(node: NodeState) -> Self {
+        Self { node: node.rank, state: word(&node.state), name: node.name, exit_code: node.exit_code }
+    }
 }
 
 #[derive(Serialize)]
@@ -88,6 +105,12 @@ impl Job {
     /// Adds what is known of the delivery of its tracking calls.
     pub(crate) fn with(mut self, delivery: Option<Delivery>) -> Self {
         self.tracking_delivery = delivery.map(TrackingDelivery::from);
+        self
+    }
+
+    /// Adds how its nodes stand.
+    pub(crate) fn on(mut self, nodes: Vec<NodeState>) -> Self {
+        self.nodes = nodes.into_iter().map(Node::from).collect();
         self
     }
 }
@@ -121,6 +144,7 @@ impl From<&Record> for Job {
                 _ => outcome.and_then(|outcome| outcome.started_at).map(instant),
             },
             ended_at: outcome.map(|outcome| instant(outcome.ended_at)),
+            nodes: Vec::new(),
             tracking_delivery: None,
         }
     }

@@ -71,7 +71,8 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     rows.sourced("resources.cpus", resources.cpus.as_ref(), ToString::to_string, "all that the target has");
     rows.sourced("resources.memory", resources.memory.as_ref(), |bytes| Size(*bytes).to_string(), "no limit");
     rows.sourced("resources.gpus", resources.gpus.as_ref(), ToString::to_string, "what the target shows");
-    rows.value("resources.nodes", "1".to_owned(), nodes(document));
+    let nodes = resources.nodes.as_ref().map_or((1, Origin::Default), |nodes| (nodes.value, nodes.origin.clone()));
+    rows.value("resources.nodes", nodes.0.to_string(), nodes.1);
     rows.sourced("resources.max_duration", resources.max_duration.as_ref(), |limit| Span(*limit).to_string(), "no limit");
     let uri = &values.tracking.uri;
     rows.value("tracking.uri", uri.value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string), uri.origin.clone());
@@ -89,11 +90,6 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     rows.value("grace", Span(values.grace.value).to_string(), values.grace.origin.clone());
     rows.value("max_snapshot_size", Size(values.max_snapshot_size.value).to_string(), values.max_snapshot_size.origin.clone());
     rows.0
-}
-
-fn nodes(document: &RunConfig) -> Origin {
-    let nodes = document.resources.as_ref().and_then(|resources| resources.nodes.as_ref());
-    nodes.map_or(Origin::Default, |nodes| layers::origin(&nodes.place))
 }
 
 #[derive(Default)]

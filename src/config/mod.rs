@@ -220,4 +220,6 @@ pub struct Resources {
     pub max_duration: Option<Duration>,
     /// Bytes of `/dev/shm`, on targets with containers.
     pub shared_memory: Option<u64>,
+    /// How many nodes run the job side by side; `None` is one.
+    pub nodes: Option<u32>,
 }

@@ -11,6 +11,8 @@
 //!                      /cancel        its presence asks the supervisor to end the job, a number in it is the longest grace in milliseconds
 //!                      /cgroup        the path of its cgroup, while it has one
 //!                      /collected/    outputs
+//!                      /nodes.json    how the nodes stand, of a job with several
+//!                      /node-<rank>/  the same of each node but the first: log, collected, what the target keeps
 //! ```
 
 use std::collections::BTreeSet;
@@ -23,7 +25,7 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, JobId, JobSpec, JobState, Outcome, remains};
+use super::{Error, JobId, JobSpec, JobState, NodeState, Outcome, remains};
 use crate::support::fs::{self, Context};
 use crate::support::platform::{self, MemoryGroup};
 use crate::support::{clock, lock};
@@ -88,6 +90,12 @@ impl Attempt {
     /// Takes an attempt folder by its path.
     pub fn at(folder: PathBuf) -> Self {
         Self { folder }
+    }
+
+    /// Returns the folder of a node: that of the first is the attempt's own, in it are those of the others.
+    #[must_use]
+    pub fn node(&self, rank: u32) -> Self {
+        if rank == 0 { self.clone() } else { Self::at(self.path(&format!("node-{rank}"))) }
     }
 
     /// Returns a path inside the folder.
@@ -198,6 +206,17 @@ impl Attempt {
         let temporary = self.path(".status.json");
         // Not synced: after a power failure the boot id tells that nothing runs.
         let _ = std::fs::write(&temporary, to_json(state)).and_then(|()| std::fs::rename(&temporary, self.path("status.json")));
+    }
+
+    /// Records how the nodes stand, for people who look.
+    pub fn note_nodes(&self, nodes: &[NodeState]) {
+        let temporary = self.path(".nodes.json");
+        let _ = std::fs::write(&temporary, to_json(&nodes)).and_then(|()| std::fs::rename(&temporary, self.path("nodes.json")));
+    }
+
+    /// Returns how the nodes stand, of a job with several; nothing before they are there.
+    pub fn nodes(&self) -> Vec<NodeState> {
+        readable(self.read("nodes.json")).ok().flatten().unwrap_or_default()
     }
 
     /// Records the outcome. Space for it was set aside by [`Attempt::reserve`].

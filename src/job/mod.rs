@@ -6,6 +6,7 @@
 pub mod attempt;
 mod error;
 mod id;
+pub mod node;
 mod record;
 pub mod remains;
 mod spec;
@@ -14,6 +15,7 @@ pub mod store;
 
 pub use error::Error;
 pub use id::{Handle, InvalidId, JobId};
+pub use node::{NodeState, NodeWord};
 pub use record::{Record, TrackerRecord, TrackingRecord};
 pub use spec::{Command, Container, ContainerOptions, JobSpec, Launch, Mount, Platform, User};
 pub use state::{Ending, JobState, Outcome};

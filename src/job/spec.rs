@@ -61,9 +61,16 @@ pub struct JobSpec {
     pub queue: Option<(String, u32)>,
     /// Whether the bootstrap asks the tracker before the command starts.
     pub preflight: bool,
+    /// How many nodes run it side by side.
+    #[serde(default = "one")]
+    pub nodes: u32,
     /// The container that it runs in, on a target with containers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// The container of a job.

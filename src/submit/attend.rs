@@ -84,7 +84,7 @@ impl Jobs {
         named.unwrap_or_default().into_iter().filter_map(value).collect()
     }
 
-    fn attempt(&self, record: &Record) -> Attempt {
+    pub(super) fn attempt(&self, record: &Record) -> Attempt {
         Attempt::new(&self.dirs.data, &record.id, record.attempt)
     }
 }

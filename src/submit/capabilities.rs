@@ -3,6 +3,8 @@
 use super::Error;
 use crate::config::RunConfig;
 use crate::support::words::{Count, Size, Span};
+use crate::target::config::TargetConfig;
+use crate::target::docker::place;
 use crate::target::{Capabilities, Target};
 
 /// One key that the target was asked about, and can honour.
@@ -36,10 +38,16 @@ pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Compar
     let gpus = can.gpus.map_or_else(|| "GPUs".to_owned(), |count| Count(count as usize, "GPU").to_string());
     let memory = can.memory_refusal.map_or_else(|| "can be limited".to_owned(), |reason| format!("cannot be limited: {reason}"));
     let asked = &run.resources;
+    let nodes = asked.nodes.unwrap_or(1);
     let capabilities = vec![
         Capability { key: "resources.cpus", asked: asked.cpus.map(|count| count.to_string()), can: format!("has {cpus}") },
         Capability { key: "resources.memory", asked: asked.memory.map(|bytes| Size(bytes).to_string()), can: memory },
-        Capability { key: "resources.gpus", asked: asked.gpus.map(|count| count.to_string()), can: format!("has {gpus}") },
+        Capability { key: "resources.gpus", asked: asked.gpus.map(|count| per_node(count, nodes)), can: format!("has {gpus}") },
+        Capability {
+            key: "resources.nodes",
+            asked: asked.nodes.map(|count| count.to_string()),
+            can: if can.nodes { "runs each in a container of its own, with these limits".to_owned() } else { "runs one".to_owned() },
+        },
         Capability {
             key: "resources.max_duration",
             asked: asked.max_duration.map(|limit| Span(limit).to_string()),
@@ -47,6 +55,19 @@ pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Compar
         },
     ];
     Ok(Compared { capabilities, notes: can.notes })
+}
+
+/// Says why the nodes of a job could not find each other in the network that is asked for.
+fn nameless(run: &RunConfig) -> Option<String> {
+    let TargetConfig::Docker(docker) = &run.target.value.config else { return None };
+    let network = docker.options.network.as_deref()?;
+    place::is_nameless(network)
+        .then(|| format!("the nodes do not find each other by name in `{network}`; without it they have a network of their own"))
+}
+
+/// Says how many GPUs each node gets: none is shared by two of them.
+fn per_node(count: u32, nodes: u32) -> String {
+    if nodes > 1 { format!("{count} for each of {nodes} nodes") } else { count.to_string() }
 }
 
 /// Returns which resources the target cannot give.
@@ -61,14 +82,25 @@ fn refusals(run: &RunConfig, can: &Capabilities) -> Vec<(&'static str, String)> 
         few.or_else(|| can.cpus_refusal.clone())
     });
     let memory = asked.memory.and_then(|bytes| can.memory_refusal.clone().or_else(|| too_much(Some(bytes))).or_else(|| too_little(bytes)));
-    let gpus = asked.gpus.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| {
-        let count = || format!("it has {}", Count(can.gpus.unwrap_or_default() as usize, "GPU"));
+    let nodes = asked.nodes.unwrap_or(1);
+    let wanted = asked.gpus.map(|count| count.saturating_mul(nodes));
+    let gpus = wanted.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| {
+        let alone = if nodes > 1 { format!(", and no two of the {nodes} nodes share one") } else { String::new() };
+        let count = || format!("it has {}{alone}", Count(can.gpus.unwrap_or_default() as usize, "GPU"));
         can.gpus_refusal.clone().unwrap_or_else(count)
     });
     let shared = match asked.shared_memory {
         Some(_) if !can.shared_memory => Some("only containers have their own".to_owned()),
         wanted => too_much(wanted),
     };
-    let named = [("resources.cpus", cpus), ("resources.memory", memory), ("resources.gpus", gpus), ("resources.shared_memory", shared)];
+    let several = (nodes > 1 && !can.nodes).then(|| "it runs a job in one place only".to_owned());
+    let named = [
+        ("resources.cpus", cpus),
+        ("resources.memory", memory),
+        ("resources.gpus", gpus),
+        ("resources.shared_memory", shared),
+        ("resources.nodes", several),
+        ("compute_target.network", (nodes > 1).then(|| nameless(run)).flatten()),
+    ];
     named.into_iter().filter_map(|(key, reason)| Some((key, reason?))).collect()
 }

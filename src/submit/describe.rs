@@ -87,6 +87,7 @@ impl Parts<'_> {
             grace: run.grace,
             queue: run.target.value.max_jobs.map(|limit| (run.target.value.name.clone(), limit)),
             preflight: self.connection.is_some(),
+            nodes: run.resources.nodes.unwrap_or(1),
             container: self.container(),
         }
     }

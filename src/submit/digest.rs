@@ -48,6 +48,9 @@ struct Canonical<'a> {
     shared_memory: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     container: Option<Container<'a>>,
+    /// More than one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nodes: Option<u32>,
 }
 
 /// What is said of the container beyond its kind; absent when nothing is.
@@ -130,6 +133,7 @@ fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
         },
         shared_memory: run.resources.shared_memory,
         container: Container::of(&run.target.value.config),
+        nodes: run.resources.nodes.filter(|count| *count > 1),
     };
     serde_json::to_string(&canonical).expect("the canonical form is plain JSON")
 }
@@ -182,6 +186,7 @@ fn named(member: &str) -> &str {
         "max_duration" => "resources.max_duration",
         "shared_memory" => "resources.shared_memory",
         "container" => "compute_target.*",
+        "nodes" => "resources.nodes",
         "experiment" => "experiment_name",
         "attach" => "tracking.attach",
         same => same,

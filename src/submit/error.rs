@@ -157,6 +157,16 @@ pub enum Error {
     /// There are no jobs at all.
     #[error("there is no job yet")]
     NoJobs,
+    /// A job was asked about a node that it does not have.
+    #[error("the job `{id}` has {}", match count { 1 => "one node".to_owned(), count => format!("the nodes 0 to {}", count - 1) })]
+    NoSuchNode {
+        /// The job.
+        id: String,
+        /// The rank that was asked for.
+        rank: u32,
+        /// How many nodes it has.
+        count: u32,
+    },
     /// A job that lives cannot be deleted.
     #[error("the job `{0}` has not ended")]
     StillActive(String),
@@ -241,6 +251,7 @@ impl Error {
                 | Self::Busy
                 | Self::NoJobs
                 | Self::StillActive(_)
+                | Self::NoSuchNode { .. }
                 | Self::NotTracked(_)
                 | Self::Snapshot(
                     snapshot::Error::Secrets(_)
@@ -324,6 +335,8 @@ impl Hints for Error {
             }
             Self::Busy => vec!["try again when it is through".to_owned()],
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
+            Self::NoSuchNode { id, rank, count: 1 } => vec![format!("leave out `--node {rank}`: `sendoff logs {id}`")],
+            Self::NoSuchNode { count, .. } => vec![format!("choose one of them: `--node {}`", count - 1)],
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::Undelivered { id, .. } => vec![format!("`sendoff tracking sync {id}` delivers them once the tracker answers")],
             Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],

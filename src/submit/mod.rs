@@ -18,6 +18,7 @@ mod jobs;
 mod kept;
 mod launch;
 mod mlflow_run;
+mod nodes;
 mod observer;
 mod plan;
 mod prepare;

@@ -13,10 +13,11 @@ use crate::auth::Credentials;
 use crate::environment::EnvironmentId;
 use crate::job::attempt::{Attempt, Finding};
 use crate::job::store::Store;
-use crate::job::{JobId, JobSpec, JobState, Record, TrackingRecord};
+use crate::job::{JobId, JobSpec, JobState, Record, TrackingRecord, node};
 use crate::snapshot;
 use crate::support::dirs::Dirs;
 use crate::support::secret::Secret;
+use crate::target::docker::place;
 use crate::tracking::{self, Connection};
 
 /// Stands for what the tracker names at submission.
@@ -40,6 +41,8 @@ pub struct Rehearsal {
     pub bootstrap: String,
     /// The variables that are not part of it.
     pub secrets: Vec<SecretVariable>,
+    /// The variables that each node has of its own, of a job with several.
+    pub nodes: Vec<Vec<(String, String)>>,
 }
 
 /// What a job of the same id means for a submission.
@@ -123,7 +126,9 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
             }
         }
     }
-    Ok(Rehearsal { id, is_chosen: chosen.is_some(), past, spec, bootstrap, secrets })
+    let names = place::names(&spec);
+    let nodes = if spec.nodes > 1 { (0..spec.nodes).map(|rank| node::variables(rank, &names)).collect() } else { Vec::new() };
+    Ok(Rehearsal { nodes, id, is_chosen: chosen.is_some(), past, spec, bootstrap, secrets })
 }
 
 /// Returns how the job would reach the tracker; a managed server that does not run yet has a stand-in for its port.

@@ -42,6 +42,7 @@ pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std:
 #[derive(Debug)]
 pub struct Watch {
     record: Record,
+    node: u32,
     offset: u64,
     /// How often it had the job watched over again.
     attended: u32,
@@ -53,7 +54,13 @@ const SUPERVISORS: u32 = 5;
 impl Watch {
     /// Begins at the log's first byte.
     pub fn new(record: Record) -> Self {
-        Self { record, offset: 0, attended: 0 }
+        Self { record, node: 0, offset: 0, attended: 0 }
+    }
+
+    /// Shows the log of another node than the first.
+    #[must_use]
+    pub fn of_node(self, node: u32) -> Self {
+        Self { node, ..self }
     }
 
     /// Waits until the job has ended, showing its log when asked, and returns its last record. Dropping the future is safe.
@@ -64,7 +71,7 @@ impl Watch {
         loop {
             let target = jobs.target(&self.record);
             let reference = Jobs::reference(&self.record);
-            let log = target.log(&reference);
+            let log = target.log(&reference, self.node);
             // The state is asked first: what an ended job wrote is then all there.
             let state = if self.record.state.is_ended() {
                 self.record.state.clone()

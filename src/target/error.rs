@@ -104,6 +104,12 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// A network that is not this job's has its name.
+    #[error("there is a network `{name}` already, and it is not this job's")]
+    NetworkTaken {
+        /// The name.
+        name: String,
+    },
     /// Something is in the way of what would be downloaded.
     #[error("`{0}` exists already")]
     InTheWay(String),
@@ -125,6 +131,7 @@ impl Hints for Error {
             Self::NameTaken { id, .. } => {
                 vec![format!("choose another `--job-id`, or remove it: `docker rm {}`", id.get(..12).unwrap_or(id))]
             }
+            Self::NetworkTaken { name } => vec![format!("choose another `--job-id`, or remove it: `docker network rm {name}`")],
             Self::GivenUp { .. } | Self::NotPrepared { .. } => vec!["submit it again".to_owned()],
             Self::SnapshotGone { id } | Self::EnvironmentGone { id, .. } => {
                 vec![format!("`sendoff rerun {id}` makes what is missing again, as far as it is known")]

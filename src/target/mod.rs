@@ -43,6 +43,8 @@ pub struct Capabilities {
     pub gpus_refusal: Option<String>,
     /// Whether a job can have a `/dev/shm` of its own size.
     pub shared_memory: bool,
+    /// Whether several nodes can run a job side by side.
+    pub nodes: bool,
     /// Which of the target's own keys it cannot honour.
     pub refusals: Vec<Refusal>,
     /// What is made for the target's own keys.
@@ -121,8 +123,8 @@ pub trait Target: Send + Sync {
     /// Returns the state of each job, in order.
     async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error>;
 
-    /// Returns the file that holds the log of an attempt, once the target has one here.
-    fn log(&self, job: &JobRef) -> PathBuf;
+    /// Returns the file that holds the log of a node of an attempt, once the target has one here. The first node's is the job's.
+    fn log(&self, job: &JobRef, node: u32) -> PathBuf;
 
     /// Ends a job: TERM, its grace, KILL; verified. `at_most` shortens the job's own grace, for a caller who cannot wait that long.
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error>;

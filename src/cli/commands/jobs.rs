@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use sendoff::job::{JobState, Record};
-use sendoff::submit::{Delivery, Jobs};
+use sendoff::submit::Jobs;
 use sendoff::support::clock;
 use sendoff::support::words::{Count, Span};
 
@@ -65,9 +65,10 @@ pub(crate) fn run_time(record: &Record) -> Option<String> {
 }
 
 /// Says how a job ended, and what its tracker does not have yet.
-pub(crate) fn report_end(record: &Record, delivery: Option<Delivery>, printer: &Printer) {
+pub(crate) fn report_end(record: &Record, jobs: &Jobs, printer: &Printer) {
+    let delivery = jobs.delivery(record);
     if printer.is_json() {
-        printer.json_line(&json::report("job", json::Job::from(record).with(delivery.clone())));
+        printer.json_line(&json::report("job", json::Job::from(record).with(delivery.clone()).on(jobs.nodes(record))));
     }
     let is_lost = matches!(record.state, JobState::Lost(_));
     let ran = run_time(record).filter(|_| !is_lost).map(|ran| format!(" after {ran}")).unwrap_or_default();

@@ -23,12 +23,16 @@ pub(crate) struct Arguments {
     /// Go on until the job ends, and end with its own exit code
     #[arg(long, short)]
     follow: bool,
+    /// The log of this node, of a job with several (`resources.nodes`); the first is 0
+    #[arg(long, value_name = "RANK", default_value_t = 0, hide_default_value = true)]
+    node: u32,
 }
 
 /// One line of a log. With `--output json` each is an object of its own.
 #[derive(Serialize)]
 struct Line<'a> {
     job: &'a str,
+    node: u32,
     line: &'a str,
 }
 
@@ -41,17 +45,18 @@ pub(crate) enum Show {
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     if arguments.follow {
-        return follow(&arguments.job, Show::Log, world, printer).await;
+        return follow(&arguments.job, arguments.node, Show::Log, world, printer).await;
     }
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
-    let path = jobs.target(&record).log(&Jobs::reference(&record));
+    jobs.has_node(&record, arguments.node)?;
+    let path = jobs.target(&record).log(&Jobs::reference(&record), arguments.node);
     let Ok(mut file) = std::fs::File::open(&path) else {
         printer.say("there is no log yet");
         return Ok(Exit::Success);
     };
     if printer.is_json() {
-        let mut lines = Lines { job: record.id.as_str(), printer, rest: Vec::new() };
+        let mut lines = Lines { job: record.id.as_str(), node: arguments.node, printer, rest: Vec::new() };
         io::copy(&mut file, &mut lines).context("read", &path).map_err(sendoff::job::Error::File)?;
         lines.finish();
     } else {
@@ -68,16 +73,17 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
 }
 
 /// Waits for a job's end.
-pub(crate) async fn follow(job: &str, show: Show, world: &World, printer: &Printer) -> Result<Exit, Failure> {
+pub(crate) async fn follow(job: &str, node: u32, show: Show, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(job)?;
     let record = jobs.refresh(record).await?;
+    jobs.has_node(&record, node)?;
     if record.state == JobState::Preparing {
         return Err(Failure::Usage(format!("the job `{}` was never started: its submission was interrupted", record.id)));
     }
     let id = record.id.clone();
-    let (mut watch, mut interruptions) = (Watch::new(record), Interruptions::listen());
-    let (mut out, mut lines) = (io::stdout(), Lines { job: id.as_str(), printer, rest: Vec::new() });
+    let (mut watch, mut interruptions) = (Watch::new(record).of_node(node), Interruptions::listen());
+    let (mut out, mut lines) = (io::stdout(), Lines { job: id.as_str(), node, printer, rest: Vec::new() });
     let log: &mut (dyn Write + Send) = if printer.is_json() { &mut lines } else { &mut out };
     let ended = tokio::select! {
         record = watch.to_end(&mut jobs, (show == Show::Log).then_some(log)) => Some(record?),
@@ -88,13 +94,14 @@ pub(crate) async fn follow(job: &str, show: Show, world: &World, printer: &Print
         printer.complain(&format!("interrupted; the job goes on: `sendoff logs --follow {id}` shows it, `sendoff cancel {id}` ends it"));
         return Ok(Exit::Interrupted);
     };
-    report_end(&record, jobs.delivery(&record), printer);
+    report_end(&record, &jobs, printer);
     Ok(Exit::of(&record.state))
 }
 
 /// Turns what is written into an object per line.
 struct Lines<'a> {
     job: &'a str,
+    node: u32,
     printer: &'a Printer,
     rest: Vec<u8>,
 }
@@ -102,7 +109,7 @@ struct Lines<'a> {
 impl Lines<'_> {
     fn print(&self, line: &[u8]) {
         let text = String::from_utf8_lossy(line);
-        self.printer.json_line(&json::report("log-line", Line { job: self.job, line: &text }));
+        self.printer.json_line(&json::report("log-line", Line { job: self.job, node: self.node, line: &text }));
     }
 
     /// Prints what has no newline at its end.

@@ -198,6 +198,16 @@ fn show(part: Part, plan: &Plan, rehearsal: &Rehearsal, report: &PlanReport<'_>)
             for secret in &rehearsal.secrets {
                 let _ = writeln!(text, "{}=[hidden]", secret.name);
             }
+            if let [first, .., last] = rehearsal.nodes.as_slice() {
+                for ((name, first), (_, last)) in first.iter().zip(last) {
+                    let value = if first == last {
+                        first.clone()
+                    } else {
+                        format!("{first} (node 0) to {last} (node {})", rehearsal.nodes.len() - 1)
+                    };
+                    let _ = writeln!(text, "{name}={value}");
+                }
+            }
         }
         Part::Capabilities => {
             for capability in &plan.capabilities {

@@ -1,6 +1,6 @@
 //! `sendoff status`.
 
-use sendoff::job::Record;
+use sendoff::job::{NodeState, NodeWord, Record};
 use sendoff::submit::Delivery;
 use sendoff::support::words::{Count, Size};
 
@@ -15,16 +15,16 @@ pub(crate) async fn run(arguments: &One, world: &World, printer: &Printer) -> Re
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.find(&arguments.job)?;
     let record = jobs.refresh(record).await?;
-    let delivery = jobs.delivery(&record);
+    let (delivery, nodes) = (jobs.delivery(&record), jobs.nodes(&record));
     if printer.is_json() {
-        printer.json(&json::report("job", json::Job::from(&record).with(delivery)));
+        printer.json(&json::report("job", json::Job::from(&record).with(delivery).on(nodes)));
     } else {
-        printer.answer(&describe(&record, delivery.as_ref()));
+        printer.answer(&describe(&record, delivery.as_ref(), &nodes));
     }
     Ok(Exit::Success)
 }
 
-fn describe(record: &Record, delivery: Option<&Delivery>) -> String {
+fn describe(record: &Record, delivery: Option<&Delivery>, nodes: &[NodeState]) -> String {
     let mut lines = vec![
         ("job", record.id.to_string()),
         ("state", state_line(record)),
@@ -36,6 +36,7 @@ fn describe(record: &Record, delivery: Option<&Delivery>) -> String {
     ];
     lines.extend(run_time(record).map(|time| (if record.state.is_ended() { "ran" } else { "runs for" }, time)));
     lines.extend(record.state.outcome().and_then(|outcome| Some(("reason", outcome.detail.clone()?))));
+    lines.extend(nodes.iter().map(|node| (if node.rank == 0 { "nodes" } else { "" }, node_line(node))));
     lines.push(("snapshot", record.snapshot.chars().take(12).collect()));
     lines.push(("environment", record.environment.chars().take(12).collect()));
     if let Some(tracking) = &record.tracking {
@@ -46,6 +47,18 @@ fn describe(record: &Record, delivery: Option<&Delivery>) -> String {
     }
     lines.extend(delivery.into_iter().flat_map(|delivery| delivery_lines(record, delivery)));
     lines.into_iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
+}
+
+/// Says how a node stands.
+fn node_line(node: &NodeState) -> String {
+    let stands = match (node.state, node.exit_code) {
+        (NodeWord::Running, _) => "runs".to_owned(),
+        (NodeWord::Ended, Some(code)) => format!("ended with exit code {code}"),
+        (NodeWord::Ended, None) => "ended".to_owned(),
+        (NodeWord::Gone, _) => "was removed while it ran".to_owned(),
+        (NodeWord::Unknown, _) => "nobody saw its end".to_owned(),
+    };
+    format!("{} ({}) {stands}", node.rank, node.name)
 }
 
 /// Says what the tracker does not have, and why.

@@ -49,7 +49,7 @@ impl Watcher<'_> {
                 None => tokio::select! {
                     record = watch.to_end(&mut jobs, shown) => {
                         let record = record?;
-                        super::jobs::report_end(&record, jobs.delivery(&record), printer);
+                        super::jobs::report_end(&record, &jobs, printer);
                         return Ok(Exit::of(&record.state));
                     }
                     interruption = interruptions.next() => interruption,

@@ -22,6 +22,9 @@ pub(crate) struct PlanReport<'a> {
     environment: EnvironmentPlan<'a>,
     variables: Vec<Variable<'a>>,
     secrets: Vec<Secret<'a>>,
+    /// The variables that each node has of its own, in order of the ranks; absent of a job that has not several nodes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    node_variables: Vec<Vec<Variable<'a>>>,
     capabilities: Vec<CapabilityPlan<'a>>,
     /// How the job reaches its tracker; `null` where it runs beside what tracks it.
     route: Option<&'a str>,
@@ -139,6 +142,7 @@ pub(crate) struct Request<'a> {
     cpus: Option<u32>,
     memory: Option<u64>,
     gpus: Option<u32>,
+    nodes: u32,
     max_duration_seconds: Option<f64>,
     grace_seconds: f64,
     queue: Option<&'a str>,
@@ -180,7 +184,8 @@ impl<'a> PlanReport<'a> {
                 interpreter: found.python.as_ref().map(|python| python.path.as_path()),
                 packages: found.lock.as_ref().map(lines),
             },
-            variables: variables(&rehearsal.spec),
+            variables: variables(&rehearsal.spec.variables),
+            node_variables: rehearsal.nodes.iter().map(|node| variables(node)).collect(),
             secrets: rehearsal.secrets.iter().map(|secret| Secret { name: &secret.name, travels: secret.travels }).collect(),
             capabilities: plan.capabilities.iter().map(CapabilityPlan::from).collect(),
             route: plan.ways.tracker.as_deref(),
@@ -263,7 +268,7 @@ impl<'a> From<&'a JobSpec> for Request<'a> {
             snapshot: &spec.snapshot,
             python: &spec.python,
             leases: spec.leases.iter().map(std::path::PathBuf::as_path).collect(),
-            variables: variables(spec),
+            variables: variables(&spec.variables),
             outputs: spec
                 .outputs
                 .iter()
@@ -272,6 +277,7 @@ impl<'a> From<&'a JobSpec> for Request<'a> {
             cpus: spec.cpus,
             memory: spec.memory,
             gpus: spec.gpus,
+            nodes: spec.nodes,
             max_duration_seconds: spec.max_duration.map(|limit| limit.as_secs_f64()),
             grace_seconds: spec.grace.as_secs_f64(),
             queue: spec.queue.as_ref().map(|(name, _)| name.as_str()),
@@ -281,6 +287,6 @@ impl<'a> From<&'a JobSpec> for Request<'a> {
     }
 }
 
-fn variables(spec: &JobSpec) -> Vec<Variable<'_>> {
-    spec.variables.iter().map(|(name, value)| Variable { name, value }).collect()
+fn variables(variables: &[(String, String)]) -> Vec<Variable<'_>> {
+    variables.iter().map(|(name, value)| Variable { name, value }).collect()
 }

@@ -15,6 +15,7 @@ pub(in crate::config) struct Sources {
     pub(in crate::config) gpus: Option<Sourced<u32>>,
     pub(in crate::config) max_duration: Option<Sourced<Duration>>,
     pub(in crate::config) shared_memory: Option<Sourced<u64>>,
+    pub(in crate::config) nodes: Option<Sourced<u32>>,
 }
 
 impl Sources {
@@ -26,6 +27,7 @@ impl Sources {
             gpus: self.gpus.as_ref().map(|gpus| gpus.value),
             max_duration: self.max_duration.as_ref().map(|limit| limit.value),
             shared_memory: self.shared_memory.as_ref().map(|size| size.value),
+            nodes: self.nodes.as_ref().map(|nodes| nodes.value),
         }
     }
 }
@@ -35,9 +37,6 @@ pub(super) fn check(document: &document::RunConfig, target: Option<&Chosen<'_>>,
     let empty = config::Resources::default();
     let own = document.resources.as_ref().unwrap_or(&empty);
     let theirs = target.and_then(|target| target.resources).unwrap_or(&empty);
-    for resources in [own, theirs] {
-        refuse_unbuilt(resources, context);
-    }
     let timeout = document.limits.as_ref().and_then(|limits| limits.timeout.as_ref());
     if let Some(timeout) = timeout {
         match &own.max_duration {
@@ -56,6 +55,7 @@ pub(super) fn check(document: &document::RunConfig, target: Option<&Chosen<'_>>,
         gpus: stronger(own.gpus.as_ref(), theirs.gpus.as_ref(), target, |gpus| *gpus),
         max_duration: stronger(own.max_duration.as_ref().or(timeout), theirs.max_duration.as_ref(), target, |limit| *limit),
         shared_memory: stronger(own.shared_memory.as_ref(), theirs.shared_memory.as_ref(), target, |size| size.0),
+        nodes: stronger(own.nodes.as_ref(), theirs.nodes.as_ref(), target, |nodes| nodes.get()),
     }
 }
 
@@ -73,10 +73,4 @@ fn stronger<T: Clone, U>(
         return Some(Sourced { value: value(&theirs.value), origin: target.origin(&theirs.place) });
     }
     own.map(|own| Sourced { value: value(&own.value), origin: own.origin })
-}
-
-fn refuse_unbuilt(resources: &config::Resources, context: &Context) {
-    if let Some(nodes) = resources.nodes.as_ref().filter(|nodes| nodes.value.get() > 1) {
-        context.find(&nodes.place, "more than one node is not built yet", "no target honours it today", Some("remove `nodes`".to_owned()));
-    }
 }

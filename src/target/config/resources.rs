@@ -16,7 +16,7 @@ document! {
         memory: Parsed<Memory>,
         /// How many GPUs: absent means what the target shows, 0 hides all, N means that many and no more.
         gpus: Parsed<u32>,
-        /// How many machines; more than one is not built yet.
+        /// How many nodes run the job side by side, each with all of these resources; default: 1. Each learns its rank from its variables.
         nodes | "instance_count" | "node_count": Parsed<NonZeroU32>,
         /// Size of `/dev/shm`, on targets with containers.
         shared_memory | "shm_size": Parsed<Memory>,

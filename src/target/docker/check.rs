@@ -39,6 +39,7 @@ pub(super) async fn capabilities(engine: &Engine, asked: &DockerSpec) -> Result<
         },
         gpus_refusal: (about.gpus == Gpus::NotShown).then(|| no_gpus(&about)),
         shared_memory: true,
+        nodes: true,
         refusals,
         notes: volumes(engine, &asked.options.mounts).await?,
     })

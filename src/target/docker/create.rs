@@ -1,11 +1,15 @@
-//! Makes a job's container, with the bundle in it.
+//! Makes the container of a job's node, with the bundle in it.
+
+use std::collections::BTreeMap;
 
 use crate::engine::{self, ContainerSpec, Engine, GpuRequest, Removal};
-use crate::job::{Container, JobSpec};
+use crate::job::{Container, JobSpec, node};
+use crate::support::fs;
 use crate::target::Error;
 use crate::target::supervised::{Job, PROGRAMS};
 
 use super::archive::pack;
+use super::nodes::{self, Node};
 use super::{marks, place};
 
 pub(super) fn of(spec: &JobSpec) -> &Container {
@@ -13,10 +17,10 @@ pub(super) fn of(spec: &JobSpec) -> &Container {
 }
 
 /// Makes the container, or takes the one that an earlier supervisor of this attempt made, and puts the bundle into it.
-pub(super) async fn create(engine: &Engine, job: &Job<'_>) -> Result<String, Error> {
+pub(super) async fn create(engine: &Engine, job: &Job<'_>, node: &Node) -> Result<String, Error> {
     let (attempt, spec) = (job.attempt, job.spec);
-    let owner = marks::owner(attempt);
-    let wanted = described(spec, job, &owner);
+    let wanted = described(spec, job, node);
+    fs::create_private_dir_all(node.folder.folder())?;
     if let Some(found) = engine.inspect(&wanted.name).await? {
         let is_ours = wanted.labels.iter().all(|(label, value)| found.labels.get(label) == Some(value));
         if !is_ours || found.has_run() {
@@ -26,7 +30,7 @@ pub(super) async fn create(engine: &Engine, job: &Job<'_>) -> Result<String, Err
         engine.remove(&found.id, Removal::Forced).await?;
     }
     let id = engine.create(&wanted).await?;
-    marks::remember(attempt, &id)?;
+    marks::remember(&node.folder, &id)?;
     let container = of(spec).clone();
     let (folder, image_user) = (attempt.folder().to_owned(), container.user);
     let bundle = pack(image_user, move |archive| {
@@ -49,21 +53,31 @@ pub(super) async fn create(engine: &Engine, job: &Job<'_>) -> Result<String, Err
 }
 
 /// Returns what the container is to be.
-fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
+fn described(spec: &JobSpec, job: &Job<'_>, node: &Node) -> ContainerSpec {
     let container = of(spec);
     let gpus = match (spec.gpus, &job.devices) {
         (None | Some(0), _) => None,
         (Some(count), None) => Some(GpuRequest::Count(count)),
-        (Some(_), Some(devices)) => Some(GpuRequest::Devices(devices.iter().map(u32::to_string).collect())),
+        // Each node has devices of its own.
+        (Some(count), Some(devices)) => {
+            let own = devices.chunks(count as usize).nth(node.rank as usize).unwrap_or_default();
+            Some(GpuRequest::Devices(own.iter().map(u32::to_string).collect()))
+        }
     };
+    // Docker's init passes TERM on to the whole group of the bootstrap.
+    let mut environment = BTreeMap::from([("TINI_KILL_PROCESS_GROUP".to_owned(), "1".to_owned())]);
+    if spec.nodes > 1 {
+        environment.extend(node::variables(node.rank, &place::names(spec)));
+    }
+    let mut labels = place::labels(spec, &marks::owner(job.attempt));
+    labels.insert(place::NODE.to_owned(), node.rank.to_string());
     ContainerSpec {
-        name: place::name(&spec.id, spec.attempt),
+        name: node.name.clone(),
         image: container.image.clone(),
         entrypoint: Some(vec!["/bin/sh".to_owned()]),
         command: vec![format!("{}/bootstrap.sh", place::HOME)],
-        // Docker's init passes TERM on to the whole group of the bootstrap.
-        environment: [("TINI_KILL_PROCESS_GROUP".to_owned(), "1".to_owned())].into(),
-        labels: place::labels(spec, owner),
+        environment,
+        labels,
         user: Some(format!("{}:{}", container.user.uid, container.user.gid)),
         working_directory: Some(place::HOME.to_owned()),
         cpus: spec.cpus.map(f64::from),
@@ -74,8 +88,8 @@ fn described(spec: &JobSpec, job: &Job<'_>, owner: &str) -> ContainerSpec {
         init: true,
         no_new_privileges: true,
         open_stdin: true,
-        network: container.options.network.clone(),
-        hostname: Some(spec.id.to_string()),
+        network: nodes::network(spec),
+        hostname: Some(if spec.nodes > 1 { node.name.clone() } else { spec.id.to_string() }),
         mounts: mounts(container),
         platform: container.options.platform.as_ref().map(|platform| platform.0.clone()),
         ..ContainerSpec::default()

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! engine.json   which engine
-//! container     the container's id, from its creation until it is removed
+//! container     the container's id, from its creation until it is removed; of each node in its own folder
+//! network       the id of the private network of the nodes, likewise
 //! keep          its presence keeps the container after the job
 //! ```
 
@@ -40,6 +41,21 @@ pub(super) fn container(attempt: &Attempt) -> Option<String> {
 /// Forgets the container, which is gone.
 pub(super) fn forget(attempt: &Attempt) {
     let _ = fs::remove_file(attempt.path("container"));
+}
+
+/// Remembers the private network of the nodes.
+pub(super) fn remember_network(attempt: &Attempt, id: &str) -> Result<(), Error> {
+    Ok(fs::write_private(attempt.path("network"), id.as_bytes())?)
+}
+
+/// Returns the id of the private network, while there is one.
+pub(super) fn network(attempt: &Attempt) -> Option<String> {
+    std::fs::read_to_string(attempt.path("network")).ok().filter(|id| !id.is_empty())
+}
+
+/// Forgets the network, which is gone.
+pub(super) fn forget_network(attempt: &Attempt) {
+    let _ = fs::remove_file(attempt.path("network"));
 }
 
 /// Returns whether the container stays.

@@ -1,4 +1,4 @@
-//! A container on a Docker engine, under a supervisor on this machine.
+//! Containers on a Docker engine, one for each node of a job, under a supervisor on this machine.
 //!
 //! ```text
 //! engine.json -> supervisor -> create, put the bundle, start with the secrets on stdin -> log, wait -> collect -> outcome -> remove
@@ -10,9 +10,11 @@ mod archive;
 mod check;
 mod collect;
 mod create;
+mod ends;
 mod inputs;
 mod log;
 mod marks;
+mod nodes;
 pub mod place;
 mod probe;
 mod remove;
@@ -30,7 +32,7 @@ use async_trait::async_trait;
 use super::config::DockerSpec;
 use super::supervised::{self, Attempts, Folders};
 use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit, Wanted, Ways};
-use crate::engine::{Endpoint, Engine, Removal};
+use crate::engine::{Endpoint, Engine};
 use crate::job::attempt::{Attempt, Claim};
 use crate::job::{JobSpec, JobState, Launch, Mount, Outcome};
 use crate::support::clock;
@@ -76,7 +78,7 @@ impl Docker {
         match supervised::presence(&attempt)? {
             Ok(presence) => {
                 let ended = matches!(&presence, Presence::Present(state) if state.is_ended());
-                if ended && marks::container(&attempt).is_some() {
+                if ended && (marks::container(&attempt).is_some() || marks::network(&attempt).is_some()) {
                     // Its supervisor died between the outcome and the removal; an engine that is away is asked by `gc` again.
                     let _ = self.clear(&attempt).await;
                 }
@@ -97,9 +99,8 @@ impl Docker {
     /// Ends a job of which nothing has run, so that nobody starts it any more; `None` when somebody is at work on it by now.
     async fn give_up(&self, attempt: &Attempt) -> Result<Option<JobState>, Error> {
         let Some(_held) = attempt.reclaim(&Claim::of_this_process())? else { return Ok(None) };
-        if let Some(id) = marks::container(attempt) {
-            Engine::connect(&marks::endpoint(attempt)?).await?.remove(&id, Removal::Forced).await?;
-            marks::forget(attempt);
+        if let Some(spec) = attempt.spec()? {
+            remove::all(&Engine::connect(&marks::endpoint(attempt)?).await?, attempt, &spec).await?;
         }
         let outcome = Outcome::before_start(clock::now());
         attempt.write_outcome(&outcome)?;
@@ -108,7 +109,10 @@ impl Docker {
 
     async fn clear(&self, attempt: &Attempt) -> Result<(), Error> {
         let engine = Engine::connect(&marks::endpoint(attempt)?).await?;
-        remove::container(&engine, attempt).await
+        match attempt.spec()? {
+            Some(spec) => remove::collected(&engine, attempt, &spec).await,
+            None => Ok(()),
+        }
     }
 }
 
@@ -161,8 +165,8 @@ impl Target for Docker {
         Ok(found)
     }
 
-    fn log(&self, job: &JobRef) -> PathBuf {
-        self.attempts.of(job).path("log")
+    fn log(&self, job: &JobRef, node: u32) -> PathBuf {
+        self.attempts.of(job).node(node).path("log")
     }
 
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {

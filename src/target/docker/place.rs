@@ -13,6 +13,8 @@ pub const HOME: &str = "/sendoff";
 pub const JOB: &str = "sendoff.job";
 /// The label with the attempt.
 pub const ATTEMPT: &str = "sendoff.attempt";
+/// The label with the rank of a container among the nodes of its job.
+pub const NODE: &str = "sendoff.node";
 /// The label with the digest of the request.
 pub const DIGEST: &str = "sendoff.digest";
 /// The label with the data folder of who submitted it, for those who share an engine.
@@ -21,9 +23,20 @@ pub const OWNER: &str = "sendoff.owner";
 /// The label of a container that a shell was opened in, with the job; it has none of the job's own labels, so that it is never taken for it.
 pub const SHELL: &str = "sendoff.shell";
 
-/// Returns the name of an attempt's container.
+/// Returns the name of what an attempt has one of: its container, or the network of its nodes.
 pub fn name(id: &JobId, attempt: u32) -> String {
     if attempt == 1 { id.to_string() } else { format!("{id}-a{attempt}") }
+}
+
+/// Returns whether containers in a network do not find each other by name: in those that every engine has.
+pub fn is_nameless(network: &str) -> bool {
+    matches!(network, "bridge" | "default" | "host" | "none") || network.starts_with("container:")
+}
+
+/// Returns the names of an attempt's containers, in order of their ranks.
+pub fn names(spec: &JobSpec) -> Vec<String> {
+    let name = name(&spec.id, spec.attempt);
+    if spec.nodes == 1 { vec![name] } else { (0..spec.nodes).map(|rank| format!("{name}-n{rank}")).collect() }
 }
 
 /// Returns the labels of what belongs to an attempt.

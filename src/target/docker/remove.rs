@@ -1,18 +1,32 @@
 //! Removes what a job has on its engine.
 
 use crate::engine::{Engine, Removal};
+use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
 use crate::target::Error;
 
-use super::marks;
+use super::{marks, nodes};
 
-/// Removes the container of an attempt whose outcome, log and outputs are kept; what could not be collected stays.
-pub(super) async fn container(engine: &Engine, attempt: &Attempt) -> Result<(), Error> {
-    if let Some(id) = marks::container(attempt)
-        && !marks::is_kept(attempt)
-    {
-        engine.remove(&id, Removal::Forced).await?;
-        marks::forget(attempt);
+/// Removes what an attempt has whose outcome, log and outputs are kept; what could not be collected stays, with all that is around it.
+pub(super) async fn collected(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
+    if marks::is_kept(attempt) { Ok(()) } else { all(engine, attempt, spec).await }
+}
+
+/// Removes all that an attempt has: its containers and their private network.
+pub(super) async fn all(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
+    containers(engine, attempt, spec).await?;
+    if let Some(network) = marks::network(attempt) {
+        engine.remove_network(&network).await?;
+        marks::forget_network(attempt);
+    }
+    Ok(())
+}
+
+/// Removes the containers of an attempt, whatever they do: that of the first node last, because it is the one that is looked for.
+pub(super) async fn containers(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
+    for made in nodes::made(attempt, spec).iter().rev() {
+        engine.remove(&made.id, Removal::Forced).await?;
+        marks::forget(&made.node.folder);
     }
     Ok(())
 }

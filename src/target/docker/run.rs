@@ -1,12 +1,13 @@
-//! Runs a job in a container, for its supervisor.
+//! Runs a job in containers, one for each node, for its supervisor.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::runtime::Runtime;
 
-use crate::engine::Engine;
+use crate::engine::{Container, Engine, Input};
 use crate::job::attempt::Attempt;
 use crate::job::remains;
 use crate::support::secret::Secret;
@@ -14,10 +15,11 @@ use crate::support::{causes, fault, shell};
 use crate::target::Error;
 use crate::target::supervised::{Acts, Evidence, Job, Runner, Vicinity};
 
+use super::nodes::{self, Made};
 use super::standing::{self, Standing};
 use super::{collect, create, marks, remove, route, watch};
 
-/// The bootstrap as the first process of a container.
+/// The bootstrap as the first process of each container.
 #[derive(Debug, Default)]
 pub struct InContainer {
     runtime: OnceLock<Runtime>,
@@ -40,29 +42,21 @@ impl Runner for InContainer {
         let engine = self.engine(job.attempt)?;
         self.runtime().block_on(async {
             let standing = standing::on(&engine, job.attempt).await?;
-            let id = match marks::container(job.attempt) {
-                // An earlier supervisor has started it, and given it its secrets.
-                Some(id) if standing != Standing::Unbegun => {
-                    // One that has ended is in no network any more; where its relay was, is written down. A job is not ended because
-                    // its tracker cannot be reached.
-                    let vicinity = route::vicinity(&engine, &id, job).await.unwrap_or(Vicinity::Beside);
-                    if let Err(error) = (acts.secrets)(vicinity) {
-                        marks::say(job.attempt, &causes::in_one_line(&error));
-                    }
-                    id
+            let known = nodes::made(job.attempt, job.spec);
+            let made = if standing != Standing::Unbegun && known.len() == job.spec.nodes as usize {
+                // An earlier supervisor has started them, and given them their secrets. One that has ended is in no network any more; where
+                // its relay was, is written down. A job is not ended because its tracker cannot be reached.
+                let seen = &running(&engine, &known).await?.id;
+                let vicinity = route::vicinity(&engine, seen, job).await.unwrap_or(Vicinity::Beside);
+                if let Err(error) = (acts.secrets)(vicinity) {
+                    marks::say(job.attempt, &causes::in_one_line(&error));
                 }
-                _ => {
-                    let id = create::create(&engine, job).await?;
-                    fault::point("supervisor.before-command");
-                    let input = engine.start_attached(&id).await?;
-                    // The bootstrap waits for its input, so that the network can be looked at which it is really on.
-                    let secrets = (acts.secrets)(route::vicinity(&engine, &id, job).await?)?;
-                    input.send(script(&secrets).as_bytes()).await?;
-                    id
-                }
+                known
+            } else {
+                start(&engine, job, acts).await?
             };
             (acts.started)();
-            watch::watch(&engine, &id, job).await
+            Ok(watch::watch(&engine, &made, job).await)
         })
     }
 
@@ -72,21 +66,53 @@ impl Runner for InContainer {
     }
 
     fn end(&self, job: &Job<'_>) {
-        let Some(id) = marks::container(job.attempt) else { return };
+        let made = nodes::made(job.attempt, job.spec);
+        if made.is_empty() {
+            return;
+        }
         let Ok(engine) = self.engine(job.attempt) else { return };
-        // After a failure the container may still run.
-        let _ = self.runtime().block_on(engine.kill(&id, "KILL"));
-        let collected = collect::outputs(self.runtime(), &engine, &id, job.attempt);
-        if let Err(error) = collected {
-            marks::note(job.attempt, &format!("what the job left stays in its container `{id}`: {error}"));
+        // After a failure the containers may still run.
+        let kills = made.iter().map(|made| engine.kill(&made.id, "KILL"));
+        self.runtime().block_on(join_all(kills));
+        for Made { node, id } in &made {
+            if let Err(error) = collect::outputs(self.runtime(), &engine, id, &node.folder) {
+                marks::note(job.attempt, &format!("what the job left stays in its container `{id}`: {error}"));
+            }
         }
         remains::end_own(job.attempt.folder(), BTreeSet::new(), Duration::ZERO);
     }
 
     fn clear(&self, job: &Job<'_>) {
         let Ok(engine) = self.engine(job.attempt) else { return };
-        let _ = self.runtime().block_on(remove::container(&engine, job.attempt));
+        let _ = self.runtime().block_on(remove::collected(&engine, job.attempt, job.spec));
     }
+}
+
+/// Makes and starts the containers of all nodes. None of them does anything before all run and have a name in their network: a bootstrap
+/// waits for its input.
+async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<Vec<Made>, Error> {
+    // An earlier supervisor may have died before it had started them all: its own end of their inputs is gone.
+    remove::containers(engine, job.attempt, job.spec).await?;
+    nodes::make_network(engine, job).await?;
+    let all = nodes::all(job.attempt, job.spec);
+    let created = join_all(all.iter().map(|node| create::create(engine, job, node))).await;
+    let ids: Vec<String> = created.into_iter().collect::<Result<_, _>>()?;
+    let made: Vec<Made> = all.into_iter().zip(ids).map(|(node, id)| Made { node, id }).collect();
+    fault::point("supervisor.before-command");
+    let started = join_all(made.iter().map(|made| engine.start_attached(&made.id))).await;
+    let inputs: Vec<Input> = started.into_iter().collect::<Result<_, _>>()?;
+    // So that the network can be looked at which they are really on.
+    let secrets = script(&(acts.secrets)(route::vicinity(engine, &made[0].id, job).await?)?);
+    let sent = join_all(inputs.into_iter().map(|input| input.send(secrets.as_bytes()))).await;
+    sent.into_iter().collect::<Result<(), _>>()?;
+    Ok(made)
+}
+
+/// Returns a node that runs, if there is one: one that has ended is in no network any more.
+async fn running<'a>(engine: &Engine, made: &'a [Made]) -> Result<&'a Made, Error> {
+    let found = nodes::inspect(engine, made).await?;
+    let runs = |found: &Option<Container>| found.as_ref().is_some_and(|container| !container.has_ended());
+    Ok(found.iter().position(runs).map_or(&made[0], |index| &made[index]))
 }
 
 /// Returns the shell text that the bootstrap reads from its standard input. Its last line tells the bootstrap that nothing is missing.

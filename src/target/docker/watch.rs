@@ -1,85 +1,80 @@
-//! Watches a container that runs, until it has ended or was ended.
+//! Watches the containers of a job that run, until all have ended or were ended.
 
 use std::time::{Duration, Instant};
 
-use crate::engine::{self, Engine};
-use crate::target::Error;
-use crate::target::supervised::{Evidence, Exit, Job, Stop};
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
 
-use super::collect::state;
+use crate::engine::Engine;
+use crate::target::supervised::{Evidence, Job, Stop};
+
+use super::ends::{Ends, end};
+use super::nodes::Made;
 use super::{log, marks};
 
 /// How often it is looked whether the job is to be ended.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// How long an engine that does not answer is left alone.
 pub(super) const AWAY: Duration = Duration::from_secs(1);
 
-/// Copies the log, waits for the end, and ends the container when asked or when its time is up.
-pub(super) async fn watch(engine: &Engine, id: &str, job: &Job<'_>) -> Result<Evidence, Error> {
+/// Why and since when we end the nodes.
+struct Stopping {
+    /// What was asked; nothing when it is because a node has failed.
+    asked: Option<Stop>,
+    since: Instant,
+    killed: bool,
+}
+
+/// Copies the logs, waits for the end of all nodes, and ends them when asked, when their time is up, or when one of them has failed.
+pub(super) async fn watch(engine: &Engine, made: &[Made], job: &Job<'_>) -> Evidence {
     let (attempt, spec) = (job.attempt, job.spec);
-    let copying = tokio::spawn(log::copy(engine.clone(), id.to_owned(), attempt.path("log")));
+    let copy = |made: &Made| tokio::spawn(log::copy(engine.clone(), made.id.clone(), made.node.folder.path("log")));
+    let copying: Vec<_> = made.iter().map(copy).collect();
     let begun = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
-    let mut stopped: Option<(Stop, Instant)> = None;
-    let mut killed = false;
-    let mut ending = Box::pin(ended(engine, id));
-    let end = loop {
+    let mut stopping: Option<Stopping> = None;
+    let mut ends = Ends::new(made);
+    let mut endings: FuturesUnordered<_> = made.iter().enumerate().map(|(index, made)| end(engine, index, made)).collect();
+    ends.note(attempt);
+    loop {
         tokio::select! {
-            end = &mut ending => break end,
+            Some((index, end)) = endings.next() => {
+                ends.hear(index, end);
+                ends.note(attempt);
+            }
             _ = ticks.tick() => {}
         }
-        match stopped {
+        if ends.are_complete() {
+            break;
+        }
+        match &mut stopping {
             None => {
-                let reason = if attempt.path("cancel").exists() {
+                let asked = if attempt.path("cancel").exists() {
                     Some(Stop::Cancelled)
                 } else {
                     spec.max_duration.filter(|limit| begun.elapsed() >= *limit).map(|_| Stop::TimedOut)
                 };
-                if let Some(reason) = reason {
-                    let _ = engine.terminate(id).await;
-                    stopped = Some((reason, Instant::now()));
+                if asked.is_some() || ends.has_failure() {
+                    join_all(ends.running().map(|made| engine.terminate(&made.id))).await;
+                    stopping = Some(Stopping { asked, since: Instant::now(), killed: false });
                 }
             }
-            Some((_, since)) if !killed && since.elapsed() >= attempt.grace(spec.grace) => {
-                killed = engine.kill(id, "KILL").await.is_ok();
+            Some(stopping) if !stopping.killed && stopping.since.elapsed() >= attempt.grace(spec.grace) => {
+                let killed = join_all(ends.running().map(|made| engine.kill(&made.id, "KILL"))).await;
+                stopping.killed = killed.iter().all(Result::is_ok);
             }
             Some(_) => {}
         }
-    };
-    let stop = stopped.map(|(reason, _)| reason);
-    let Some(end) = end else {
-        copying.abort();
-        let gone = Some("its container was removed while it ran".to_owned());
-        return Ok(Evidence { gone: gone.filter(|_| stop.is_none()), stop, ..Evidence::default() });
-    };
-    // What it wrote last is still on its way.
-    if let Ok(Err(error)) = copying.await {
-        marks::note(attempt, &format!("the rest of the log stays in the container `{id}`: {error}"));
     }
-    let state = state(engine, id).await;
-    let read = |name: &str| state.get(name).map(|(text, _)| text.trim().to_owned()).filter(|text| !text.is_empty());
-    let started_at = state.get("started").map(|(_, time)| (*time).max(end.started_at.unwrap_or(*time)));
-    Ok(Evidence {
-        exit: end.exit_code.map(Exit::Code),
-        code: read("code").and_then(|code| code.parse().ok()),
-        started_at,
-        failed_step: read("failed-step"),
-        last_step: read("step"),
-        kills: u64::from(end.oom_killed),
-        stop,
-        is_full: false,
-        gone: None,
-    })
-}
-
-/// Waits until the container has ended, over restarts of the engine; `None` when it is gone.
-async fn ended(engine: &Engine, id: &str) -> Option<engine::Container> {
-    loop {
-        match engine.wait(id).await {
-            Ok(Some(container)) if !container.has_ended() && container.error.is_none() => tokio::time::sleep(TICK).await,
-            Ok(end) => return end,
-            Err(_) => tokio::time::sleep(AWAY).await,
+    for (index, (made, copying)) in made.iter().zip(copying).enumerate() {
+        if ends.is_gone(index) {
+            copying.abort();
+        } else if let Ok(Err(error)) = copying.await {
+            // What it wrote last was still on its way.
+            marks::note(attempt, &format!("the rest of the log stays in the container `{}`: {error}", made.id));
         }
     }
+    ends.evidence(stopping.and_then(|stopping| stopping.asked))
 }

@@ -60,6 +60,7 @@ impl Target for Local {
             gpus: Some(u32::try_from(platform::gpu_devices().len()).unwrap_or(0)),
             gpus_refusal: None,
             shared_memory: false,
+            nodes: false,
             refusals: Vec::new(),
             notes: Vec::new(),
         })
@@ -84,8 +85,8 @@ impl Target for Local {
         jobs.iter().map(|job| self.presence(job).or_else(|error| if alone { Err(error) } else { unreadable(error) })).collect()
     }
 
-    fn log(&self, job: &JobRef) -> PathBuf {
-        self.attempts.of(job).path("log")
+    fn log(&self, job: &JobRef, node: u32) -> PathBuf {
+        self.attempts.of(job).node(node).path("log")
     }
 
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error> {

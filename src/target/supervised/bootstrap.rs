@@ -98,6 +98,7 @@ mod tests {
             grace: Duration::ZERO,
             queue: None,
             preflight: true,
+            nodes: 1,
             container: None,
         }
     }

@@ -48,6 +48,8 @@ pub struct Evidence {
     pub is_full: bool,
     /// Why nothing can be learned of how it ended, when it is gone from the place where it ran.
     pub gone: Option<String>,
+    /// The node that this is about, of a job with several: the one that failed first.
+    pub node: Option<u32>,
 }
 
 impl Evidence {
@@ -65,12 +67,27 @@ impl Evidence {
             stop,
             is_full: platform::free_bytes(attempt.folder()).is_some_and(|free| free < FULL),
             gone: None,
+            node: None,
         }
     }
 }
 
-/// Says how a job ended. What we did comes first, then what the kernel did, then the command's own code.
+/// Says how a job ended, by the node that failed first if it has several.
 pub(super) fn decide(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Outcome {
+    let mut outcome = of_node(spec, seen, ended_at);
+    if let Some(rank) = seen.node {
+        let said = match (outcome.detail.take(), outcome.exit_code) {
+            (Some(detail), _) => format!(": {detail}"),
+            (None, Some(code)) => format!(" failed first, with exit code {code}"),
+            (None, None) => " failed first".to_owned(),
+        };
+        outcome.detail = Some(format!("node {rank}{said}; `sendoff logs {} --node {rank}` shows its log", spec.id));
+    }
+    outcome
+}
+
+/// Says how a node ended. What we did comes first, then what the kernel did, then the command's own code.
+fn of_node(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Outcome {
     let own_code = match seen.exit {
         Some(Exit::Code(code)) => Some(code),
         _ => None,
@@ -153,6 +170,7 @@ mod tests {
             grace: Duration::ZERO,
             queue: None,
             preflight: false,
+            nodes: 1,
             container: None,
         };
         let outcome = decide(&spec, seen, Timestamp::UNIX_EPOCH);
@@ -187,6 +205,16 @@ mod tests {
         let child = Some("a child process was killed for want of memory".to_owned());
         assert_eq!(ended(&Evidence { kills: 2, ..ran(0) }), (Ending::Exited, Some(0), child));
         assert_eq!(ended(&ran(137)), (Ending::Exited, Some(137), None));
+    }
+
+    #[test]
+    fn of_several_nodes_the_one_that_failed_first_is_named() {
+        let words = |seen: Evidence| ended(&Evidence { node: Some(1), ..seen }).2.expect("it says why");
+        assert_eq!(words(ran(3)), "node 1 failed first, with exit code 3; `sendoff logs the-job --node 1` shows its log");
+        let memory = Evidence { kills: 1, ..ran(137) };
+        assert_eq!(words(memory), "node 1: it was killed at its memory limit of 64.0 MiB; `sendoff logs the-job --node 1` shows its log");
+        let gone = Evidence { gone: Some("its container was removed while it ran".to_owned()), ..Evidence::default() };
+        assert!(words(gone).starts_with("node 1: its container was removed while it ran; "));
     }
 
     #[test]

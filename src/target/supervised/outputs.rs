@@ -41,22 +41,30 @@ fn merge(from: &Path, into: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Copies what was kept, and the log as `log.txt`, into a folder; overwrites nothing and returns the number of files.
+/// Copies what was kept, and the log as `log.txt`, into a folder; overwrites nothing and returns the number of files. Those of each node but
+/// the first go into a folder `node-<rank>` of it, which is no name of an output.
 ///
 /// `home` is the folder that had the working directory where the job ran. A link to a file becomes that file, since what it leads to may be removed with the job; any other link is kept as it is. Sockets and
 /// pipes are passed over.
 pub(super) fn copy(attempt: &Attempt, home: &Path, into: &Path) -> Result<usize, Error> {
-    let kept = attempt.path("collected");
-    let mut sources: Vec<(PathBuf, PathBuf)> = Vec::new();
-    for entry in walkdir::WalkDir::new(&kept).min_depth(1).sort_by_file_name().into_iter().flatten() {
-        let relative = entry.path().strip_prefix(&kept).expect("a walk stays below its root").to_owned();
-        sources.push((entry.into_path(), relative));
+    let others = (1..).map(|rank| attempt.node(rank)).take_while(|node| node.folder().is_dir());
+    let nodes: Vec<Attempt> = std::iter::once(attempt.clone()).chain(others).collect();
+    let mut sources: Vec<(&Attempt, PathBuf, PathBuf)> = Vec::new();
+    for (rank, node) in nodes.iter().enumerate() {
+        let goal = if rank == 0 { PathBuf::new() } else { PathBuf::from(format!("node-{rank}")) };
+        let (kept, log) = (node.path("collected"), node.path("log"));
+        if rank > 0 {
+            sources.push((node, node.folder().to_owned(), goal.clone()));
+        }
+        for entry in walkdir::WalkDir::new(&kept).min_depth(1).sort_by_file_name().into_iter().flatten() {
+            let relative = entry.path().strip_prefix(&kept).expect("a walk stays below its root").to_owned();
+            sources.push((node, entry.into_path(), goal.join(relative)));
+        }
+        if log.exists() {
+            sources.push((node, log, goal.join("log.txt")));
+        }
     }
-    let log = attempt.path("log");
-    if log.exists() {
-        sources.push((log, "log.txt".into()));
-    }
-    let in_the_way = |(source, goal): &(PathBuf, PathBuf)| {
+    let in_the_way = |(_, source, goal): &(&Attempt, PathBuf, PathBuf)| {
         let goal = into.join(goal);
         let both_folders = is_folder(source) && is_folder(&goal);
         (goal.symlink_metadata().is_ok() && !both_folders).then_some(goal)
@@ -66,11 +74,11 @@ pub(super) fn copy(attempt: &Attempt, home: &Path, into: &Path) -> Result<usize,
     }
     fs::create_dir_all(into)?;
     let mut count = 0;
-    for (source, relative) in &sources {
+    for (node, source, relative) in &sources {
         let goal = into.join(relative);
         if is_folder(source) {
             fs::create_dir_all(&goal)?;
-        } else if let Some(file) = file_behind(attempt, home, source) {
+        } else if let Some(file) = file_behind(node, home, source) {
             copy_file(&file, &goal)?;
             count += 1;
         } else if let Ok(target) = std::fs::read_link(source) {

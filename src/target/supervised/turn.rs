@@ -30,7 +30,7 @@ impl Places {
             Some((name, limit)) => Some((name.clone(), *limit, Ticket::take(&queues.join(name))?)),
             None => None,
         };
-        let mut places = Self { queues, queue, lease: None, wanted: spec.gpus.unwrap_or(0) as usize };
+        let mut places = Self { queues, queue, lease: None, wanted: spec.gpus.unwrap_or(0) as usize * spec.nodes as usize };
         if places.queue.is_none() {
             places.ask_for_gpus()?;
         }

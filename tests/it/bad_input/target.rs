@@ -15,21 +15,13 @@ fn what_no_target_or_not_this_target_can_do_is_refused() {
       |
       = help: remove `retry`
 
-    error: more than one node is not built yet
-     --> not-built-yet.yaml:3:20
-      |
-    3 | resources: {nodes: 2, shared_memory: 1GiB}
-      |                    ^ no target honours it today
-      |
-      = help: remove `nodes`
-
     error: this is not a tracker that jobs can use
-     --> not-built-yet.yaml:4:17
+     --> not-built-yet.yaml:3:17
       |
-    4 | tracking: {uri: databricks}
+    3 | tracking: {uri: databricks}
       |                 ^^^^^^^^^^ this kind of tracker is not built yet
 
-    error: found 3 problems in `not-built-yet.yaml`
+    error: found 2 problems in `not-built-yet.yaml`
     ");
     assert_snapshot!(fixture("containers-on-this-machine"), @r"
     error: `environment.image` needs a target with containers

@@ -20,7 +20,7 @@ fn words_of_azure_are_accepted_with_a_note() {
     assert_eq!(explained(&sandbox, &[], "resources.max_duration").0, "1 m 0 s");
     for (text, part) in [
         ("command: x\ntarget: local\ncompute_target: local\n", "`target` and `compute_target` are the same key"),
-        ("command: x\nresources: {node_count: 2}\n", "more than one node is not built yet"),
+        ("command: x\nresources: {node_count: 0}\n", "`resources.nodes` cannot be read"),
         ("command: x\nresources: {shm_size: 2 hands}\n", "`resources.shared_memory` cannot be read"),
         ("command: x\nresources: {max_duration: 1h}\nlimits: {timeout: 60}\n", "are the same key"),
     ] {

@@ -77,6 +77,7 @@ fn a_submission_that_fails_leaves_nothing_that_could_run() {
         grace: std::time::Duration::ZERO,
         queue: None,
         preflight: false,
+        nodes: 1,
         container: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,0 +1,171 @@
+//! How the nodes of a job end, and which of them decides how the job has ended.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use crate::engine::{self, Engine};
+use crate::job::attempt::Attempt;
+use crate::job::{NodeState, NodeWord};
+use crate::target::supervised::{Evidence, Exit, Stop};
+
+use super::collect::state;
+use super::nodes::Made;
+use super::watch::{AWAY, TICK};
+
+/// What is known so far of how the nodes ended.
+pub(super) struct Ends<'a> {
+    made: &'a [Made],
+    /// The place of each node that has ended, in the order in which their ends were heard of.
+    heard: Vec<(usize, End)>,
+}
+
+impl<'a> Ends<'a> {
+    pub(super) fn new(made: &'a [Made]) -> Self {
+        Self { made, heard: Vec::new() }
+    }
+
+    /// Takes note of the end of a node.
+    pub(super) fn hear(&mut self, index: usize, end: End) {
+        self.heard.push((index, end));
+    }
+
+    /// Returns whether all have ended.
+    pub(super) fn are_complete(&self) -> bool {
+        self.heard.len() == self.made.len()
+    }
+
+    /// Returns the nodes that have not ended.
+    pub(super) fn running(&self) -> impl Iterator<Item = &'a Made> {
+        self.made.iter().enumerate().filter(|(index, _)| self.of(*index).is_none()).map(|(_, made)| made)
+    }
+
+    /// Returns whether the container of a node was removed.
+    pub(super) fn is_gone(&self, index: usize) -> bool {
+        self.of(index).is_some_and(|end| end.container.is_none())
+    }
+
+    /// Returns whether a node has failed.
+    pub(super) fn has_failure(&self) -> bool {
+        self.first_failed().is_some()
+    }
+
+    /// Writes down how the nodes stand, if there are several.
+    pub(super) fn note(&self, attempt: &Attempt) {
+        if self.made.len() == 1 {
+            return;
+        }
+        let stand = |(index, made): (usize, &Made)| {
+            let (state, exit_code) = match self.of(index).map(|end| &end.container) {
+                None => (NodeWord::Running, None),
+                Some(None) => (NodeWord::Gone, None),
+                Some(Some(container)) => (NodeWord::Ended, container.exit_code),
+            };
+            NodeState { rank: made.node.rank, name: made.node.name.clone(), state, exit_code }
+        };
+        attempt.note_nodes(&self.made.iter().enumerate().map(stand).collect::<Vec<_>>());
+    }
+
+    /// Returns what was seen of the node whose end is the job's, once all have ended: the one that failed first, unless we ended them all.
+    pub(super) fn evidence(&self, asked: Option<Stop>) -> Evidence {
+        let failed = self.first_failed().filter(|_| asked.is_none());
+        let end = self.of(failed.unwrap_or(0)).expect("all have ended");
+        let mut evidence = end.evidence(asked);
+        evidence.node = failed.filter(|_| self.made.len() > 1).map(|index| self.made[index].node.rank);
+        evidence
+    }
+
+    fn of(&self, index: usize) -> Option<&End> {
+        self.heard.iter().find(|(known, _)| *known == index).map(|(_, end)| end)
+    }
+
+    /// Returns the place of the node that failed before the others: what comes after it may be its consequence.
+    fn first_failed(&self) -> Option<usize> {
+        let failed: Vec<&(usize, End)> = self.heard.iter().filter(|(_, end)| end.has_failed()).collect();
+        let (first, end) = failed.first()?;
+        if end.container.is_none() {
+            return Some(*first);
+        }
+        let there = failed.into_iter().filter(|(_, end)| end.container.is_some());
+        // A bootstrap sees the end of its command well before the engine sees the container's.
+        let all_saw = there.clone().all(|(_, end)| end.uptime.is_some());
+        let when = |end: &End| (end.uptime.filter(|_| all_saw), end.container.as_ref().and_then(|container| container.finished_at));
+        there.min_by_key(|(_, end)| when(end)).map(|(index, _)| *index)
+    }
+}
+
+/// How a node ended.
+pub(super) struct End {
+    /// `None` when it was removed while it ran.
+    container: Option<engine::Container>,
+    /// What its bootstrap wrote down.
+    state: BTreeMap<String, (String, Timestamp)>,
+    /// When its bootstrap saw the end, in hundredths of a second by a clock that all containers of an engine share.
+    uptime: Option<u64>,
+}
+
+impl End {
+    fn has_failed(&self) -> bool {
+        let succeeded = |container: &engine::Container| container.exit_code == Some(0) && self.state.contains_key("started");
+        !self.container.as_ref().is_some_and(succeeded)
+    }
+
+    fn read(&self, name: &str) -> Option<String> {
+        self.state.get(name).map(|(text, _)| text.trim().to_owned()).filter(|text| !text.is_empty())
+    }
+
+    fn evidence(&self, stop: Option<Stop>) -> Evidence {
+        let Some(container) = &self.container else {
+            let gone = "its container was removed while it ran".to_owned();
+            return Evidence { gone: Some(gone).filter(|_| stop.is_none()), stop, ..Evidence::default() };
+        };
+        let started_at = self.state.get("started").map(|(_, time)| (*time).max(container.started_at.unwrap_or(*time)));
+        Evidence {
+            exit: container.exit_code.map(Exit::Code),
+            code: self.read("code").and_then(|code| code.parse().ok()),
+            started_at,
+            failed_step: self.read("failed-step"),
+            last_step: self.read("step"),
+            kills: u64::from(container.oom_killed),
+            stop,
+            ..Evidence::default()
+        }
+    }
+}
+
+/// Waits until a node has ended, and returns its place with how it ended.
+pub(super) async fn end(engine: &Engine, index: usize, made: &Made) -> (usize, End) {
+    let container = ended(engine, &made.id).await;
+    let state = if container.is_some() { state(engine, &made.id).await } else { BTreeMap::new() };
+    let uptime = state.get("ended").and_then(|(text, _)| hundredths(text));
+    (index, End { container, state, uptime })
+}
+
+/// Reads what `/proc/uptime` begins with: `12345.67`.
+fn hundredths(text: &str) -> Option<u64> {
+    let (seconds, rest) = text.trim().split_once('.')?;
+    Some(seconds.parse::<u64>().ok()? * 100 + rest.get(..2)?.parse::<u64>().ok()?)
+}
+
+/// Waits until the container has ended, over restarts of the engine; `None` when it is gone.
+async fn ended(engine: &Engine, id: &str) -> Option<engine::Container> {
+    loop {
+        match engine.wait(id).await {
+            Ok(Some(container)) if !container.has_ended() && container.error.is_none() => tokio::time::sleep(TICK).await,
+            Ok(end) => return end,
+            Err(_) => tokio::time::sleep(AWAY).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_uptime_of_a_machine_is_read_to_its_hundredths() {
+        for (text, expected) in [("12345.67\n", Some(1_234_567)), ("0.05", Some(5)), ("7", None), ("", None), ("1.x", None)] {
+            assert_eq!(hundredths(text), expected, "{text}");
+        }
+    }
+}
