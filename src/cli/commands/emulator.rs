@@ -1,8 +1,9 @@
 //! `sendoff emulator`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use sendoff::emulator::azureml::{self, Faith, Options, Row, Running};
+use sendoff::emulator::azureml::{self, Faith, Fault, Options, Ordered, Row, Running};
 use sendoff::support::azure::Scope;
+use sendoff::support::words::Count;
 use serde::Serialize;
 
 use super::World;
@@ -21,6 +22,8 @@ pub(crate) enum Command {
     Status(Of),
     /// Print its log
     Logs(Of),
+    /// Let the next requests meet trouble that the service makes now and then
+    Fault(FaultArguments),
     /// Print what of the service is faithful, what is approximated, and what is absent
     Parity(Of),
 }
@@ -69,6 +72,40 @@ pub(crate) struct Down {
     /// Forget everything that it keeps
     #[arg(long)]
     delete: bool,
+}
+
+/// What goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Trouble {
+    /// 429 with `Retry-After`
+    Throttled,
+    /// 500
+    ServerError,
+    /// 401: the token has ended
+    ExpiredToken,
+    /// The request is carried out, and the connection breaks before the answer
+    LostReply,
+    /// 403 of the storage: the address has ended
+    StaleSignature,
+    /// The job is shown as `NotResponding`
+    NotResponding,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FaultArguments {
+    /// Which service
+    service: Service,
+    /// What goes wrong
+    fault: Trouble,
+    /// How many requests it meets
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    times: u32,
+    /// The method that a request has to have
+    #[arg(long, value_name = "METHOD")]
+    method: Option<String>,
+    /// What a request's path has to contain
+    #[arg(long, value_name = "TEXT")]
+    path: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -140,6 +177,20 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
         }
         Command::Status(Of { service: Service::Azureml }) => show(azureml::running(data).as_ref(), false, world, printer),
         Command::Logs(Of { service: Service::Azureml }) => logs(world, printer),
+        Command::Fault(arguments) => {
+            let Service::Azureml = arguments.service;
+            let fault = match arguments.fault {
+                Trouble::Throttled => Fault::Throttled,
+                Trouble::ServerError => Fault::ServerError,
+                Trouble::ExpiredToken => Fault::ExpiredToken,
+                Trouble::LostReply => Fault::LostReply,
+                Trouble::StaleSignature => Fault::StaleSignature,
+                Trouble::NotResponding => Fault::NotResponding,
+            };
+            let ordered = Ordered { fault, method: arguments.method.clone(), path: arguments.path.clone() };
+            azureml::order(data, &ordered, arguments.times)?;
+            printer.say(&format!("ordered for {}", Count(arguments.times as usize, "request")));
+        }
         Command::Parity(Of { service: Service::Azureml }) => parity(printer),
     }
     Ok(Exit::Success)

@@ -12,6 +12,7 @@
 //!                      /identity.json  keys that outlive a restart; 0600
 //!                      /ca.pem ca.key  the local certificate authority
 //!                      /state.db blobs/ emulator.log
+//!                      /faults/        trouble that was ordered
 //! ```
 //!
 //! One daemon per data folder serves any number of workspaces. What clients send is kept as it is, since the official ones send more than
@@ -22,6 +23,7 @@ mod blobs;
 mod call;
 mod daemon;
 mod error;
+mod faults;
 mod host;
 mod identity;
 mod job;
@@ -39,6 +41,7 @@ mod token;
 
 pub use daemon::{Options, Running, delete, ensure_up, folder, log, running, stop};
 pub use error::Error;
+pub use faults::{Fault, Ordered, order};
 pub use host::{Hear, Host, Image, ImageRequest};
 pub use parity::{Faith, Row, parity};
 pub use serve::{Order, serve};

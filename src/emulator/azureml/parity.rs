@@ -26,7 +26,59 @@ pub struct Row {
 }
 
 /// What no single route shows.
-const BEHAVIOURS: &[(&str, &str, Faith)] = &[];
+const BEHAVIOURS: &[(&str, &str, Faith)] = &[
+    ("jobs", "states in the service's order; a name makes one job, however often it is sent", Faith::Faithful),
+    ("jobs", "working directory, inputs, outputs, `outputs/` and `logs/`, variables of the run and of MLflow", Faith::Faithful),
+    ("jobs", "user", Faith::Faithful),
+    (
+        "jobs",
+        "the log",
+        Faith::Approximated("there are no `system_logs/`; the build of an image is in `azureml-logs/20_image_build_log.txt`"),
+    ),
+    (
+        "jobs",
+        "files in `outputs/` and `logs/`",
+        Faith::Approximated("appear when the job has ended, where the service brings logs while it runs"),
+    ),
+    (
+        "jobs",
+        "inputs",
+        Faith::Approximated("copied before the start whatever the mode; of the workspace's own storage and earlier jobs only"),
+    ),
+    ("jobs", "outputs", Faith::Approximated("copied at the end whatever the mode; no data asset is registered")),
+    (
+        "jobs",
+        "PyTorch, MPI, TensorFlow",
+        Faith::Approximated(
+            "variables and processes as on the service, without `mpirun`; of several processes of a node the first one's log is live",
+        ),
+    ),
+    ("jobs", "the limit of time", Faith::Approximated("ends it as `Canceled`, with words of the emulator's own in run details")),
+    ("jobs", "services (Jupyter, SSH, TensorBoard, VS Code)", Faith::Absent("they are kept and not started")),
+    ("jobs", "identity, queue settings, Docker arguments", Faith::Absent("they are kept and change nothing")),
+    ("jobs", "sweeps, pipelines, Spark, AutoML", Faith::Absent("they are refused")),
+    ("computes", "minimum and maximum of nodes, queueing in order, idle scale-down", Faith::Faithful),
+    ("computes", "provisioning", Faith::Approximated("takes a second, where the service takes minutes")),
+    (
+        "computes",
+        "VM sizes",
+        Faith::Approximated("CPUs and memory from a table, at most what this machine has, which a warning of the job says; no GPUs"),
+    ),
+    ("computes", "low priority", Faith::Approximated("nodes are never taken away")),
+    (
+        "environments",
+        "a conda file",
+        Faith::Approximated("its pip part is installed with the base image's Python; packages that only conda has fail the job"),
+    ),
+    ("environments", "curated environments, registries, builds of Dockerfiles", Faith::Absent("they are refused")),
+    ("tokens", "roles", Faith::Absent("whoever has a token may do everything; the audience is not checked")),
+    (
+        "storage",
+        "host names",
+        Faith::Approximated("addresses have the account in their path; the service's own host names work where they lead here"),
+    ),
+    ("throttling", "limits per subscription", Faith::Absent("`sendoff emulator fault azureml throttled` makes one")),
+];
 
 /// Returns the report: routes first, each as it is in the table that serves requests, then behaviours.
 pub fn parity() -> Vec<Row> {

@@ -82,6 +82,7 @@ async fn run(order: Order, host: Arc<dyn Host>) -> Result<(), Error> {
         issuer: Issuer::new(&identity.token_key),
         table: routes::table(),
         live: Mutex::new(HashMap::new()),
+        pools: Arc::default(),
         expects_job: AtomicBool::new(false),
         tasks: TaskTracker::new(),
         folder: folder.clone(),
@@ -92,13 +93,13 @@ async fn run(order: Order, host: Arc<dyn Host>) -> Result<(), Error> {
         host,
         nodes,
     });
+    run::resume(&service).await?;
     for listener in listeners {
         listener.set_nonblocking(true).map_err(Error::Start)?;
         let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::Start)?;
         tokio::spawn(accept(listener, tls.clone(), service.clone()));
     }
     tell(&service, &folder, order.scope)?;
-    run::resume(&service)?;
     asked.next().await;
     run::end_all(&service, END).await;
     Ok(())

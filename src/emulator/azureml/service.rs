@@ -1,7 +1,6 @@
 //! What all routes share, and the way of a request to its route.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -16,14 +15,16 @@ use tokio_util::task::TaskTracker;
 
 use super::blobs::Blobs;
 use super::call::Call;
+use super::faults::{self, Fault};
 use super::host::Host;
 use super::identity::{Identity, guid};
 use super::mlflow;
 use super::reply::{Refusal, Reply, set};
 use super::route::{self, Access, Found, Plane, Route};
 use super::run::Nodes;
+use super::run::pool::Pools;
 use super::store::{Store, key};
-use super::token::{Fault, Issuer};
+use super::token::{self, Issuer};
 use crate::support::azure::Scope;
 
 /// The region that everything is in.
@@ -76,11 +77,21 @@ pub(super) struct Service {
     pub(super) table: Vec<Route>,
     /// The jobs that are being run, by workspace and name, each with what ends it.
     pub(super) live: Mutex<HashMap<(String, String), CancellationToken>>,
+    /// The nodes of the computes.
+    pub(super) pools: Arc<Pools>,
     /// Whether the MLflow server behind was asked for.
     pub(super) expects_job: AtomicBool,
     /// Everything that runs beside the answering of requests.
     pub(super) tasks: TaskTracker,
 }
+
+/// The answer is not sent: the connection breaks.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer is lost, as it was ordered")]
+pub(super) struct Lost;
+
+/// What a job is shown as in place of its state, as a part of the call.
+pub(super) const SHOWN_STATUS: &str = "(shown status)";
 
 /// Returns the storage account of a workspace.
 pub(super) fn account(scope: &Scope) -> String {
@@ -95,7 +106,7 @@ fn is_account(word: &str) -> bool {
 
 impl Service {
     /// Answers one request.
-    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Reply, Infallible> {
+    pub(super) async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Reply, Lost> {
         let (parts, body) = request.into_parts();
         let named = parts.headers.get(HOST).and_then(|host| host.to_str().ok()).or(parts.uri.host()).unwrap_or_default().to_owned();
         let blob_host = named.split(':').next().and_then(|host| host.strip_suffix(BLOB_HOSTS)).map(str::to_owned);
@@ -116,7 +127,7 @@ impl Service {
         };
         let (method, request_id) = (call.method.clone(), guid());
         let mut reply = if blob_host.is_some() || self.addresses.has(&named) {
-            self.route(call, storage).await
+            self.route(call, storage).await?
         } else {
             Refusal::new(StatusCode::BAD_REQUEST, "BadRequest", format!("`{named}` is not a name of this emulator")).into_json()
         };
@@ -129,24 +140,31 @@ impl Service {
         Ok(reply)
     }
 
-    async fn route(self: &Arc<Self>, mut call: Call, storage: bool) -> Reply {
+    async fn route(self: &Arc<Self>, mut call: Call, storage: bool) -> Result<Reply, Lost> {
         let (route, parts) = match route::find(&self.table, storage, &call.method, &call.path, &call.query) {
             Found::Route(route, parts) => (route, parts),
             Found::OtherMethod => {
-                return refused(storage, Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", not_built(&call)));
+                return Ok(refused(storage, Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", not_built(&call))));
             }
-            Found::Nothing => return refused(storage, Refusal::new(StatusCode::NOT_FOUND, "NotFound", not_built(&call))),
+            Found::Nothing => return Ok(refused(storage, Refusal::new(StatusCode::NOT_FOUND, "NotFound", not_built(&call)))),
         };
         call.parts = parts;
-        let answer = match self.admit(route, &mut call) {
+        let fault = faults::take(&self.folder, &call.method, &call.path, route);
+        if fault == Some(Fault::NotResponding) {
+            call.parts.insert(SHOWN_STATUS, "NotResponding".to_owned());
+        }
+        let answer = match fault.and_then(|fault| fault.refusal(storage)).map_or_else(|| self.admit(route, &mut call), Err) {
             Ok(()) => (route.handler)(self.clone(), call).await,
             Err(refusal) => Err(refusal),
         };
-        answer.unwrap_or_else(|refusal| match route.plane {
+        if fault == Some(Fault::LostReply) {
+            return Err(Lost);
+        }
+        Ok(answer.unwrap_or_else(|refusal| match route.plane {
             Plane::Aad => refusal.into_oauth(),
             Plane::Blob => refusal.into_xml(),
             Plane::Arm | Plane::History | Plane::Mlflow => refusal.into_json(),
-        })
+        }))
     }
 
     /// Checks what is the same for all routes: token, version, workspace.
@@ -195,10 +213,10 @@ impl Service {
             return Err(unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."));
         };
         self.issuer.check(token.trim()).map_err(|fault| match fault {
-            Fault::Expired => {
+            token::Fault::Expired => {
                 unauthorized("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
             }
-            Fault::Foreign => unauthorized("InvalidAuthenticationToken", "The access token is invalid."),
+            token::Fault::Foreign => unauthorized("InvalidAuthenticationToken", "The access token is invalid."),
         })
     }
 

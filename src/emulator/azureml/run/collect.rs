@@ -10,24 +10,17 @@ use super::super::blobs::{Place, Properties};
 use super::super::job::Job;
 use super::super::routes::arm::{ARTIFACTS, container};
 use super::super::service::{Service, account};
+use super::container::OWN;
 use super::data::{Data, Location};
+use super::distribution::{log_name, processes};
 use super::nodes::Nodes;
 use super::variables::working_directory;
 use crate::engine::{self, Follow};
 use crate::support::causes;
 
-/// Returns the name of a node's log, in the run's folder.
-pub(super) fn log_name(job: &Job, rank: u32) -> String {
-    let last = job.nodes() - 1;
-    if last == 0 {
-        return "user_logs/std_log.txt".to_owned();
-    }
-    format!("user_logs/std_log_process_{rank:0width$}.txt", width = last.to_string().len())
-}
-
-/// Returns the file that a node's log grows in.
-pub(super) fn log_file(service: &Service, job: &Job, rank: u32) -> Result<PathBuf, String> {
-    let place = artifact(job, &log_name(job, rank));
+/// Returns the file that a node's log, which is that of its first process, grows in.
+pub(super) fn log_file(service: &Service, job: &Job, node: u32) -> Result<PathBuf, String> {
+    let place = artifact(job, &log_name(job, node * processes(job)));
     service.blobs.growing(&place).map_err(|error| causes::in_one_line(&error))
 }
 
@@ -55,8 +48,10 @@ pub(super) async fn outputs(service: &Service, nodes: &Nodes, job: &Job, id: &st
     let automatic = ["outputs", "logs"]
         .map(|name| (format!("{work}/{name}"), Location { container: artifacts.clone(), path: format!("{}/{name}", job.folder()) }));
     let named = data.outputs.iter().map(|output| (output.folder.clone(), output.goal.clone()));
+    let logs = Location { container: artifacts.clone(), path: format!("{}/user_logs", job.folder()) };
+    let others = (processes(job) > 1).then(|| (format!("{OWN}/logs"), logs));
     let mut missing = Vec::new();
-    for (folder, goal) in automatic.into_iter().chain(named) {
+    for (folder, goal) in automatic.into_iter().chain(named).chain(others) {
         if let Err(reason) = bring(service, nodes, job, id, &folder, &goal).await {
             missing.push(format!("{folder}: {reason}"));
         }
@@ -86,26 +81,13 @@ async fn bring(service: &Service, nodes: &Nodes, job: &Job, id: &str, folder: &s
         let path = entry.path().map_err(|error| error.to_string())?.to_string_lossy().into_owned();
         // Entries begin with the folder's own name.
         let Some((_, inside)) = path.split_once('/') else { continue };
+        // Processes write their logs under their ranks.
+        let of_process = folder.strip_prefix(OWN).and_then(|_| inside.parse().ok()).map(|rank| log_name(job, rank));
+        let inside = of_process.as_deref().and_then(|name| name.rsplit('/').next()).unwrap_or(inside);
         let place = Place::new(&account(&job.scope), &goal.container, format!("{}/{inside}", goal.path).trim_start_matches('/'));
         let mut scratch = service.blobs.scratch(&place).map_err(|error| causes::in_one_line(&error))?;
         std::io::copy(&mut entry, scratch.as_file_mut()).map_err(|error| error.to_string())?;
         service.blobs.put(&place, scratch, &Properties::default()).map_err(|error| causes::in_one_line(&error))?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::emulator::azureml::job::tests::job;
-    use serde_json::json;
-
-    #[test]
-    fn the_log_of_a_single_node_and_those_of_many_are_named_as_the_service_names_them() {
-        let mut job = job("j");
-        assert_eq!(log_name(&job, 0), "user_logs/std_log.txt");
-        job.properties["resources"] = json!({ "instanceCount": 12 });
-        assert_eq!(log_name(&job, 0), "user_logs/std_log_process_00.txt");
-        assert_eq!(log_name(&job, 11), "user_logs/std_log_process_11.txt");
-    }
 }

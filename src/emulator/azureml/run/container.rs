@@ -12,6 +12,7 @@ use super::super::authority;
 use super::super::job::Job;
 use super::super::service::{Service, account};
 use super::data::{Data, of_account};
+use super::distribution;
 use super::nodes::{JOB, Nodes, OWNER};
 use super::sizes::Size;
 use super::variables::{About, data_directory, home, host_name, of_node, working_directory};
@@ -21,7 +22,7 @@ use crate::support::{causes, shell};
 /// The program of every node.
 const RUN: &str = include_str!("../../../../templates/emulator/azureml-run.sh");
 /// Where the emulator's own files are on a node.
-const OWN: &str = "/mnt/azureml/emulator";
+pub(super) const OWN: &str = "/mnt/azureml/emulator";
 /// Shared memory when the job names none: the service's default.
 const SHARED_MEMORY: u64 = 2 << 30;
 /// The label with a node's number.
@@ -161,6 +162,8 @@ fn script(service: &Service, job: &Job, start: &Start, rank: u32) -> String {
         .filter(|(name, _)| is_name(name) && !name.starts_with(|first: char| first.is_ascii_digit()))
         .map(|(name, value)| format!("export {name}={}\n", shell::quote(value)))
         .collect();
+    let processes = distribution::processes(job);
+    text.push_str(&format!("processes={processes}\nfirst={}\n", rank * processes));
     text.push_str(&format!("command={}\n# complete", shell::quote(&start.command)));
     text
 }

@@ -11,9 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::job::{Fault, Job, Status};
 use super::super::service::Service;
+use super::super::store::key;
 use super::container::{self, Start};
 use super::nodes::{JOB, NODES_GONE, Nodes, OWNER};
-use super::{collect, command, data, image, sizes, tracked};
+use super::pool::{self, Grant, Scale};
+use super::{collect, command, data, distribution, image, sizes, tracked};
 use crate::engine::{Follow, Removal};
 use crate::support::causes;
 use crate::support::clock;
@@ -39,11 +41,7 @@ enum Stop {
 pub(super) async fn drive(service: &Arc<Service>, job: &Job, cancel: &CancellationToken) {
     let drive = Drive { service, job, cancel };
     let stop = match &service.nodes {
-        Ok(nodes) => {
-            let ended = Box::pin(drive.run(nodes)).await.err();
-            drive.clear(nodes).await;
-            ended
-        }
+        Ok(nodes) => Box::pin(drive.run(nodes)).await.err(),
         Err(reason) => Some(Stop::System(format!("{NODES_GONE}: {reason}"))),
     };
     let now = clock::now();
@@ -72,6 +70,10 @@ pub(super) async fn drive(service: &Arc<Service>, job: &Job, cancel: &Cancellati
                 super::super::serve::note(&format!("the MLflow run of the job {} is not closed: {reason}", job.name));
             }
             super::super::serve::note(&format!("job {} {}", job.name, job.status.word()));
+            // Only when its end is written: until then they are what tells of it.
+            if let Ok(nodes) = &service.nodes {
+                drive.clear(nodes).await;
+            }
         }
         Ok(None) => {}
         Err(error) => super::super::serve::note(&format!("job {}: {}", job.name, causes::in_one_line(&error))),
@@ -118,12 +120,14 @@ impl Drive<'_> {
     async fn run(&self, nodes: &Nodes) -> Result<(), Stop> {
         let data = data::plan(self.service, self.job).map_err(Stop::User)?;
         let mut running = self.found(nodes).await?;
-        let _image = if running.len() == self.job.nodes() as usize {
-            None
+        let _held = if running.len() == self.job.nodes() as usize {
+            (self.service.pools.occupy(&self.pool(), &self.job.name, running.len()), None)
+        } else if self.has_run()? {
+            return Err(Stop::System("The nodes of the job are gone, and with them its end.".to_owned()));
         } else {
-            let (started, image) = Box::pin(self.unless_cancelled(self.prepare(nodes))).await?;
+            let (started, grant, image) = Box::pin(self.unless_cancelled(self.prepare(nodes))).await?;
             running = started;
-            Some(image)
+            (grant, Some(image))
         };
         self.reach(Status::Running)?;
         self.tracked(tracked::begun(self.service, self.job).await);
@@ -159,8 +163,36 @@ impl Drive<'_> {
         Ok(found)
     }
 
+    /// Returns whether the job ran before this process of the emulator.
+    fn has_run(&self) -> Result<bool, Stop> {
+        let job = self.service.store.job(&self.job.scope, &self.job.name).map_err(|error| Stop::System(causes::in_one_line(&error)))?;
+        Ok(job.is_some_and(|job| job.started_at.is_some()))
+    }
+
+    /// Returns from which nodes the job gets its own.
+    fn pool(&self) -> pool::Key {
+        (key(&self.job.scope), self.job.compute().unwrap_or("(serverless)").to_lowercase())
+    }
+
+    fn scale(&self) -> Scale {
+        let compute = self.job.compute().and_then(|name| self.service.store.get(&self.job.scope, "computes", name, "").ok().flatten());
+        compute.map_or_else(Scale::serverless, |compute| Scale::of(&compute.body))
+    }
+
+    /// Waits for nodes, and until new ones are there.
+    async fn acquire(&self) -> Result<Grant, Stop> {
+        self.reach(Status::Queued)?;
+        let grant = self.service.pools.acquire(&self.pool(), &self.job.name, self.job.nodes() as usize, || self.scale()).await;
+        if grant.fresh > 0 {
+            self.reach(Status::Provisioning)?;
+            tokio::time::sleep(pool::PROVISIONING).await;
+            grant.ready(&self.job.name);
+        }
+        Ok(grant)
+    }
+
     /// Makes the image and starts the nodes.
-    async fn prepare(&self, nodes: &Nodes) -> Result<(BTreeMap<u32, String>, super::super::host::Image), Stop> {
+    async fn prepare(&self, nodes: &Nodes) -> Result<(BTreeMap<u32, String>, Grant, super::super::host::Image), Stop> {
         let (service, job) = (self.service, self.job);
         let data = data::plan(service, job).map_err(Stop::User)?;
         let command = command::render(job.text("command"), &data.values)
@@ -168,7 +200,7 @@ impl Drive<'_> {
         let experiment_id = tracked::open(service, job).await.map_err(Stop::System)?;
         self.reach(Status::Preparing)?;
         let image = image::make(service, job).await.map_err(|reason| Stop::User(format!("Image build failed: {reason}")))?;
-        self.reach(Status::Queued)?;
+        let grant = self.acquire().await?;
         let (size_name, size) = self.size(nodes);
         let archive = container::pack(service, job, &data).map_err(Stop::System)?;
         let start = Start { image: image.name.clone(), command, data, experiment_id, size_name, size, archive };
@@ -176,7 +208,7 @@ impl Drive<'_> {
         for rank in 0..job.nodes() {
             running.insert(rank, container::start(service, nodes, job, &start, rank).await.map_err(Stop::System)?);
         }
-        Ok((running, image))
+        Ok((running, grant, image))
     }
 
     /// Returns what a node of the job's compute has.
@@ -274,7 +306,7 @@ impl Drive<'_> {
         format!(
             "Execution failed. User process '{}' exited with status code {code}. Please check log file '{}' for error details.",
             container::program(&self.job.properties["command"]),
-            collect::log_name(self.job, rank),
+            distribution::log_name(self.job, rank * distribution::processes(self.job)),
         )
     }
 
@@ -287,7 +319,7 @@ impl Drive<'_> {
 }
 
 /// Reads a duration in ISO 8601: `PT1H30M`.
-fn seconds(text: &str) -> Option<Duration> {
+pub(super) fn seconds(text: &str) -> Option<Duration> {
     let span: Span = text.parse().ok()?;
     Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }

@@ -10,9 +10,11 @@ mod collect;
 mod command;
 mod container;
 mod data;
+mod distribution;
 mod drive;
 mod image;
 mod nodes;
+pub(super) mod pool;
 mod sizes;
 mod tracked;
 mod variables;
@@ -44,9 +46,14 @@ pub(super) fn start(service: &Arc<Service>, job: &Job) {
     });
 }
 
-/// Goes on with the jobs that have not ended.
-pub(super) fn resume(service: &Arc<Service>) -> Result<(), Error> {
-    for job in service.store.active_jobs()? {
+/// Goes on with the jobs that have not ended, and removes what is left of those that have.
+pub(super) async fn resume(service: &Arc<Service>) -> Result<(), Error> {
+    let active = service.store.active_jobs()?;
+    if let Ok(nodes) = &service.nodes {
+        let live: Vec<&str> = active.iter().map(|job| job.uuid.as_str()).collect();
+        nodes.clear_except(&live).await;
+    }
+    for job in active {
         start(service, &job);
         if job.cancelled {
             end(service, &job);

@@ -56,11 +56,18 @@ impl Nodes {
         Ok(Self { engine, network: name, gateway, owner, cpus: about.cpus, memory: about.memory })
     }
 
+    /// Removes the containers of the emulator but those of these jobs.
+    pub(super) async fn clear_except(&self, jobs: &[&str]) {
+        for container in self.engine.list(&[(OWNER, &self.owner)]).await.unwrap_or_default() {
+            if !container.labels.get(JOB).is_some_and(|job| jobs.contains(&job.as_str())) {
+                let _ = self.engine.remove(&container.id, Removal::Forced).await;
+            }
+        }
+    }
+
     /// Removes all containers of the emulator, and its network.
     pub(super) async fn clear(&self) {
-        for container in self.engine.list(&[(OWNER, &self.owner)]).await.unwrap_or_default() {
-            let _ = self.engine.remove(&container.id, Removal::Forced).await;
-        }
+        self.clear_except(&[]).await;
         let _ = self.engine.remove_network(&self.network).await;
     }
 }

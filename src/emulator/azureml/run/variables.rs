@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::super::job::Job;
 use super::super::service::Service;
+use super::distribution;
 use crate::support::clock;
 
 /// How long the token of a run is good for, in seconds; a job renews it.
@@ -94,16 +95,7 @@ pub(super) fn of_node(service: &Service, job: &Job, rank: u32, about: &About<'_>
     ])
     .into_iter()
     .collect();
-    if job.properties["distribution"]["distributionType"].as_str() == Some("PyTorch") {
-        let processes = [
-            ("MASTER_ADDR", hosts[0].clone()),
-            ("MASTER_PORT", "6105".to_owned()),
-            ("WORLD_SIZE", nodes.to_string()),
-            ("RANK", rank.to_string()),
-            ("LOCAL_RANK", "0".to_owned()),
-        ];
-        all.extend(processes.map(|(name, value)| (name.to_owned(), value)));
-    }
+    all.extend(distribution::variables(job, rank).into_iter().map(|(name, value)| (name.to_owned(), value)));
     // What the client names wins.
     for (name, value) in job.properties["environmentVariables"].as_object().into_iter().flatten() {
         all.insert(name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned));

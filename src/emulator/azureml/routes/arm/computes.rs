@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::super::super::call::Call;
 use super::super::super::reply::{self, Refusal, Reply};
 use super::super::super::route::{Plane, Route, at_once};
+use super::super::super::run::pool::{Key, Scale};
 use super::super::super::service::{LOCATION, Service};
-use super::super::super::store::Document;
+use super::super::super::store::{self, Document};
 use super::resource;
 use crate::support::azure::Scope;
 
@@ -22,12 +23,23 @@ pub(super) fn routes() -> Vec<Route> {
         Route::new(Plane::Arm, Method::GET, one, |service, call| at_once(get(&service, &call))),
         Route::new(Plane::Arm, Method::PUT, one, |service, call| Box::pin(put(service, call)))
             .approximated("AmlCompute only; it is there at once"),
+        Route::new(Plane::Arm, Method::POST, "{scope}/computes/{name}/listNodes", |service, call| at_once(nodes(&service, &call)))
+            .approximated("nodes have no addresses"),
         Route::new(Plane::Arm, Method::DELETE, one, |service, call| at_once(delete(&service, &call))).approximated("done at once"),
     ]
 }
 
-fn shown(scope: &Scope, document: &Document) -> Value {
+/// Returns by what the nodes of a compute are known.
+fn key(scope: &Scope, name: &str) -> Key {
+    (store::key(scope), name.to_lowercase())
+}
+
+fn shown(service: &Service, scope: &Scope, document: &Document) -> Value {
     let mut properties = document.body.clone();
+    let (counts, _) = service.pools.shown(&key(scope, &document.name), Scale::of(&document.body));
+    for (name, value) in counts.as_object().into_iter().flatten() {
+        properties["properties"][name] = value.clone();
+    }
     properties["provisioningState"] = "Succeeded".into();
     let mut shown = resource(&scope.compute(&document.name), KIND, &document.name, &properties, document);
     shown["location"] = LOCATION.into();
@@ -36,7 +48,7 @@ fn shown(scope: &Scope, document: &Document) -> Value {
 
 fn list(service: &Service, call: &Call) -> Result<Reply, Refusal> {
     let scope = call.scope();
-    let found: Vec<Value> = service.store.list(&scope, KIND)?.iter().map(|document| shown(&scope, document)).collect();
+    let found: Vec<Value> = service.store.list(&scope, KIND)?.iter().map(|document| shown(service, &scope, document)).collect();
     Ok(reply::json(StatusCode::OK, &json!({ "value": found })))
 }
 
@@ -46,7 +58,7 @@ fn unknown(name: &str) -> Refusal {
 
 fn get(service: &Service, call: &Call) -> Result<Reply, Refusal> {
     let found = service.store.get(&call.scope(), KIND, call.part("name"), "")?.ok_or_else(|| unknown(call.part("name")))?;
-    Ok(reply::json(StatusCode::OK, &shown(&call.scope(), &found)))
+    Ok(reply::json(StatusCode::OK, &shown(service, &call.scope(), &found)))
 }
 
 async fn put(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
@@ -56,10 +68,21 @@ async fn put(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
     if kind != "AmlCompute" {
         return Err(Refusal::user(format!("this emulator has computes of the type AmlCompute, not '{kind}'")));
     }
+    if !body["properties"]["properties"].is_object() {
+        return Err(Refusal::user("The field properties is required."));
+    }
     let former = service.store.get(&scope, KIND, name, "")?;
     service.store.put(&scope, KIND, name, "", &body["properties"])?;
+    service.pools.look_again();
     let written = service.store.get(&scope, KIND, name, "")?.ok_or_else(|| unknown(name))?;
-    Ok(reply::json(if former.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &shown(&scope, &written)))
+    Ok(reply::json(if former.is_some() { StatusCode::OK } else { StatusCode::CREATED }, &shown(&service, &scope, &written)))
+}
+
+fn nodes(service: &Service, call: &Call) -> Result<Reply, Refusal> {
+    let (scope, name) = (call.scope(), call.part("name"));
+    let found = service.store.get(&scope, KIND, name, "")?.ok_or_else(|| unknown(name))?;
+    let (_, nodes) = service.pools.shown(&key(&scope, name), Scale::of(&found.body));
+    Ok(reply::json(StatusCode::OK, &json!({ "nodes": nodes })))
 }
 
 fn delete(service: &Service, call: &Call) -> Result<Reply, Refusal> {

@@ -10,8 +10,8 @@ use super::super::super::identity::guid;
 use super::super::super::job::{Job, Status, is_name};
 use super::super::super::reply::{self, Refusal, Reply};
 use super::super::super::route::{Plane, Route, at_once};
-use super::super::super::run;
-use super::super::super::service::Service;
+use super::super::super::run::{self, pool::Scale};
+use super::super::super::service::{SHOWN_STATUS, Service};
 use super::operations;
 use crate::support::azure::{AssetId, Scope};
 use crate::support::clock;
@@ -39,7 +39,11 @@ fn unknown(name: &str) -> Refusal {
 
 fn get(service: &Service, call: &Call) -> Result<Reply, Refusal> {
     let job = service.store.job(&call.scope(), call.part("name"))?.ok_or_else(|| unknown(call.part("name")))?;
-    Ok(reply::json(StatusCode::OK, &job.shown(&call.origin, &service.identity.tenant_id)))
+    let mut shown = job.shown(&call.origin, &service.identity.tenant_id);
+    if !call.part(SHOWN_STATUS).is_empty() {
+        shown["properties"]["status"] = call.part(SHOWN_STATUS).into();
+    }
+    Ok(reply::json(StatusCode::OK, &shown))
 }
 
 fn list(service: &Service, call: &Call) -> Result<Reply, Refusal> {
@@ -153,9 +157,16 @@ fn check(service: &Service, scope: &Scope, name: &str, properties: &Value) -> Re
     if !text("codeId").is_empty() && !exists("codes", text("codeId"))? {
         return Err(Refusal::user(format!("The code asset '{}' was not found.", text("codeId"))));
     }
+    let nodes = properties["resources"]["instanceCount"].as_u64().unwrap_or(1);
     match text("computeId").rsplit('/').next().filter(|name| !name.is_empty()) {
-        Some(compute) if service.store.get(scope, "computes", compute, "")?.is_none() => {
-            Err(Refusal::user(format!("The compute '{compute}' was not found.")))
+        Some(name) => {
+            let compute = service.store.get(scope, "computes", name, "")?;
+            let compute = compute.ok_or_else(|| Refusal::user(format!("The compute '{name}' was not found.")))?;
+            let most = Scale::of(&compute.body).max;
+            if nodes > most as u64 {
+                return Err(Refusal::user(format!("The job wants {nodes} nodes, and the compute '{name}' has at most {most}.")));
+            }
+            Ok(())
         }
         None if properties["resources"]["instanceType"].as_str().is_none() => {
             Err(Refusal::user("A job without a compute needs `resources.instanceType`."))
