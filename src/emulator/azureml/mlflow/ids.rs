@@ -11,6 +11,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::Error;
+use crate::support::azure::Scope;
 
 /// What an id names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +62,8 @@ impl Maps {
     }
 
     /// Returns the map of a workspace, whose name is read in any case.
-    pub(super) fn of(self: &Arc<Self>, scope: &str) -> Ids {
-        Ids { maps: self.clone(), workspace: scope.to_lowercase() }
+    pub(super) fn of(self: &Arc<Self>, scope: &Scope) -> Ids {
+        Ids { maps: self.clone(), workspace: scope.to_string().to_lowercase() }
     }
 }
 
@@ -136,9 +137,14 @@ pub(super) fn guid() -> String {
 pub(super) mod tests {
     use super::*;
 
+    /// A workspace of this name.
+    pub(in super::super) fn workspace(name: &str) -> Scope {
+        Scope { subscription_id: "s".to_owned(), resource_group: "g".to_owned(), workspace_name: name.to_owned() }
+    }
+
     /// A map that dies with the test.
     pub(in super::super) fn map() -> Ids {
-        Arc::new(Maps::open(Path::new(":memory:")).expect("memory can be used")).of("/subscriptions/s")
+        Arc::new(Maps::open(Path::new(":memory:")).expect("memory can be used")).of(&workspace("w"))
     }
 
     #[test]
@@ -169,7 +175,7 @@ pub(super) mod tests {
     fn the_map_outlives_the_process() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("state.db");
-        let open = || Arc::new(Maps::open(&path).expect("it can be opened")).of("/w");
+        let open = || Arc::new(Maps::open(&path).expect("it can be opened")).of(&workspace("w"));
         let given = open().azure(Kind::Run, "7f").expect("given");
         assert_eq!(open().inner(Kind::Run, &given).expect("read").as_deref(), Some("7f"));
     }
@@ -177,10 +183,10 @@ pub(super) mod tests {
     #[test]
     fn a_name_means_one_run_in_each_workspace() {
         let maps = Arc::new(Maps::open(Path::new(":memory:")).expect("memory can be used"));
-        maps.of("/one").enter(Kind::Run, "job", "1").expect("written");
-        maps.of("/other").enter(Kind::Run, "job", "2").expect("written");
-        assert_eq!(maps.of("/ONE").inner(Kind::Run, "job").expect("read").as_deref(), Some("1"));
-        assert_ne!(maps.of("/other").azure(Kind::Run, "1").expect("given"), "job");
+        maps.of(&workspace("one")).enter(Kind::Run, "job", "1").expect("written");
+        maps.of(&workspace("other")).enter(Kind::Run, "job", "2").expect("written");
+        assert_eq!(maps.of(&workspace("ONE")).inner(Kind::Run, "job").expect("read").as_deref(), Some("1"));
+        assert_ne!(maps.of(&workspace("other")).azure(Kind::Run, "1").expect("given"), "job");
     }
 
     #[test]

@@ -9,16 +9,17 @@ use serde_json::{Value, json};
 
 use super::ids::{Ids, Kind};
 use super::{Error, Plane};
+use crate::support::azure::Scope;
 use crate::support::clock;
 
 /// The tag by which a run that was made, but not entered into the map, is found again.
 pub(super) const MARK: &str = "sendoff.emulated_job";
 
 /// What a job's MLflow run is made of.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct JobRun {
-    /// Its workspace: `/subscriptions/.../workspaces/NAME`.
-    pub scope: String,
+    /// Its workspace.
+    pub scope: Scope,
     /// The job's name, which is the run's id.
     pub job: String,
     /// Its experiment, made when there is none.
@@ -88,7 +89,7 @@ impl Plane {
         }
         let ids = self.maps.of(&job.scope);
         let experiment = self.experiment(&ids, &job.experiment_name).await?;
-        let mark = format!("{}/jobs/{}", job.scope.to_lowercase(), job.job);
+        let mark = format!("{}/jobs/{}", job.scope.to_string().to_lowercase(), job.job);
         let filter = format!("tags.`{MARK}` = '{mark}'");
         let asked = json!({ "experiment_ids": [experiment], "filter": filter, "max_results": 1 });
         let found = self.inner.get(&Method::POST, "runs/search", asked).await?.unwrap_or_default();
@@ -114,7 +115,7 @@ impl Plane {
     }
 
     /// Sets what has become of a job's run; its end is given with a final status. A run that is not known is left alone.
-    pub async fn set_status(&self, scope: &str, run: &str, status: RunStatus, ended_at: Option<Timestamp>) -> Result<(), Error> {
+    pub async fn set_status(&self, scope: &Scope, run: &str, status: RunStatus, ended_at: Option<Timestamp>) -> Result<(), Error> {
         let Some(inner) = self.maps.of(scope).inner(Kind::Run, run)? else { return Ok(()) };
         let mut asked = json!({ "run_id": inner, "status": status.word() });
         if let Some(end) = ended_at {
@@ -124,7 +125,7 @@ impl Plane {
     }
 
     /// Returns a run by Azure's id; `None` when the workspace has none.
-    pub async fn shown(&self, scope: &str, run: &str) -> Result<Option<Shown>, Error> {
+    pub async fn shown(&self, scope: &Scope, run: &str) -> Result<Option<Shown>, Error> {
         let ids = self.maps.of(scope);
         let Some(inner) = ids.inner(Kind::Run, run)? else { return Ok(None) };
         let Some(answer) = self.inner.get(&Method::GET, "runs/get", json!({ "run_id": inner })).await? else { return Ok(None) };

@@ -24,7 +24,6 @@ mod routes;
 use std::path::Path;
 use std::sync::Arc;
 
-use async_trait::async_trait;
 use http::Method;
 use hyper::http;
 use serde_json::{Map, Value};
@@ -34,6 +33,7 @@ pub use error::Error;
 pub use inner::Tracker;
 pub use job::{JobRun, RunStatus, Shown};
 
+use crate::support::azure::Scope;
 use ids::{Ids, Kind, Maps};
 use inner::Inner;
 use routes::How;
@@ -43,8 +43,8 @@ use routes::How;
 pub struct Asker {
     /// Host and port, as in the request's `Host` header.
     pub host: String,
-    /// The workspace: `/subscriptions/.../workspaces/NAME`.
-    pub scope: String,
+    /// The workspace.
+    pub scope: Scope,
 }
 
 impl Asker {
@@ -58,18 +58,19 @@ impl Asker {
 }
 
 /// One request to the plane.
-#[derive(Debug)]
 pub struct Ask<'a> {
     /// Its method.
     pub method: &'a Method,
     /// What stands behind the workspace: `/api/2.0/mlflow/runs/get`.
     pub path: &'a str,
-    /// Its query, as it was sent.
-    pub query: &'a str,
+    /// Its query, decoded, in order.
+    pub query: &'a [(String, String)],
     /// Its body; empty when there is none.
     pub body: &'a [u8],
     /// Who asks.
     pub asker: &'a Asker,
+    /// The artifacts of the workspaces.
+    pub artifacts: &'a dyn Artifacts,
 }
 
 /// A file among a run's artifacts.
@@ -82,23 +83,21 @@ pub struct Artifact {
 }
 
 /// The workspace's artifacts, which the run history keeps.
-#[async_trait]
-pub trait Artifacts: Send + Sync {
+pub trait Artifacts: Sync {
     /// Returns every artifact of a run of a workspace, by Azure's id of it; none when the run has none.
-    async fn of_run(&self, scope: &str, run: &str) -> Vec<Artifact>;
+    fn of_run(&self, scope: &Scope, run: &str) -> Vec<Artifact>;
 }
 
 /// The MLflow plane of an emulator's workspaces.
 pub struct Plane {
     maps: Arc<Maps>,
     inner: Inner,
-    artifacts: Arc<dyn Artifacts>,
 }
 
 impl Plane {
-    /// Opens the plane: its maps of ids in a database of the emulator, the server behind, the workspaces' artifacts.
-    pub fn open(database: &Path, tracker: Arc<dyn Tracker>, artifacts: Arc<dyn Artifacts>) -> Result<Self, Error> {
-        Ok(Self { maps: Arc::new(Maps::open(database)?), inner: Inner::new(tracker), artifacts })
+    /// Opens the plane: its maps of ids in a database of the emulator, and the server behind.
+    pub fn open(database: &Path, tracker: Arc<dyn Tracker>) -> Result<Self, Error> {
+        Ok(Self { maps: Arc::new(Maps::open(database)?), inner: Inner::new(tracker) })
     }
 
     /// Answers a request. Whatever happens is an answer: trouble with the server behind is one that MLflow's clients try again after.
@@ -121,7 +120,7 @@ impl Plane {
         let Value::Object(fields) = body else { unreachable!("rewriting leaves an object an object") };
         match route.how {
             How::Asked => self.ask_behind(ask, &ids, route, &fields, &azure_run).await,
-            How::Artifacts => self.list_artifacts(&fields, ask.asker).await,
+            How::Artifacts => self.list_artifacts(&fields, ask).await,
             How::BatchAsync => {
                 let has_metrics = fields.get("metrics").and_then(Value::as_array).is_some_and(|metrics| !metrics.is_empty());
                 let reply = self.inner.ask(&Method::POST, "runs/log-batch", &fields).await?;
@@ -163,13 +162,14 @@ impl Plane {
         Ok(())
     }
 
-    async fn list_artifacts(&self, fields: &Map<String, Value>, asker: &Asker) -> Result<Answer, Error> {
+    async fn list_artifacts(&self, fields: &Map<String, Value>, ask: &Ask<'_>) -> Result<Answer, Error> {
+        let asker = ask.asker;
         let inner = ["run_id", "run_uuid"].iter().find_map(|key| fields.get(*key)?.as_str()).unwrap_or_default();
         let Some(run) = self.maps.of(&asker.scope).known(Kind::Run, inner)? else { return Ok(Answer::bad_request("`run_id` is missing")) };
         let shown = self.shown(&asker.scope, &run).await?;
         let Some(shown) = shown else { return Ok(Answer::unknown(Kind::Run, &run)) };
         let path = fields.get("path").and_then(Value::as_str).unwrap_or_default();
-        Ok(Answer::artifacts(&asker.artifact_uri(&shown.experiment_name, &run), path, &self.artifacts.of_run(&asker.scope, &run).await))
+        Ok(Answer::artifacts(&asker.artifact_uri(&shown.experiment_name, &run), path, &ask.artifacts.of_run(&asker.scope, &run)))
     }
 }
 
@@ -179,18 +179,18 @@ fn fields(ask: &Ask<'_>) -> Option<Map<String, Value>> {
         return if ask.body.is_empty() { Some(Map::new()) } else { serde_json::from_slice(ask.body).ok().map(rewrite::canonical) };
     }
     let mut fields = Map::new();
-    for (key, value) in url::form_urlencoded::parse(ask.query.as_bytes()) {
-        let value = Value::String(value.into_owned());
+    for (key, value) in ask.query {
+        let value = Value::String(value.clone());
         // Azure's services take a version in the query; MLflow's behind would not know it.
         if key == "api-version" {
             continue;
         }
-        match fields.get_mut(key.as_ref()) {
-            None if matches!(key.as_ref(), "experiment_ids" | "run_ids" | "order_by") => {
-                fields.insert(key.into_owned(), Value::Array(vec![value]));
+        match fields.get_mut(key) {
+            None if matches!(key.as_str(), "experiment_ids" | "run_ids" | "order_by") => {
+                fields.insert(key.clone(), Value::Array(vec![value]));
             }
             None => {
-                fields.insert(key.into_owned(), value);
+                fields.insert(key.clone(), value);
             }
             Some(Value::Array(items)) => items.push(value),
             Some(one) => *one = Value::Array(vec![one.take(), value]),

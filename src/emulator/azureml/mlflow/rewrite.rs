@@ -244,7 +244,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::emulator::azureml::mlflow::ids::tests::map;
+    use crate::emulator::azureml::mlflow::ids::tests::{map, workspace};
 
     fn ids() -> Ids {
         let ids = map();
@@ -256,7 +256,7 @@ mod tests {
     }
 
     fn asker() -> Asker {
-        Asker { host: "127.0.0.1:4433".to_owned(), scope: "/subscriptions/s/resourceGroups/g".to_owned() }
+        Asker { host: "127.0.0.1:4433".to_owned(), scope: workspace("w") }
     }
 
     #[test]
@@ -309,7 +309,7 @@ mod tests {
         let fields = [("run", Shape::Run)];
         assert_eq!(experiments(&mut body, &fields), BTreeSet::from(["3".to_owned()]));
         outward(&mut body, &fields, &ids(), &asker()).expect("read");
-        let uri = "azureml://127.0.0.1:4433/artifact/v2.0/subscriptions/s/resourceGroups/g/experiments/iris 100%25/runs/job-1/artifacts";
+        let uri = "azureml://127.0.0.1:4433/artifact/v2.0/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/experiments/iris 100%25/runs/job-1/artifacts";
         let expected = json!({ "run": {
             "info": { "run_id": "job-1", "run_uuid": "job-1", "experiment_id": "9a-guid", "artifact_uri": uri, "run_name": "3" },
             "data": { "tags": [{ "key": "mlflow.parentRunId", "value": "job-2" }], "metrics": [{ "key": "aaaa", "value": 3, "run_id": "job-1" }] },

@@ -27,6 +27,8 @@ pub(super) struct Route {
     pub(super) method: Method,
     /// What stands behind `mlflow/`.
     pub(super) act: &'static str,
+    /// Where it is in the emulator's table of routes.
+    pub(super) pattern: &'static str,
     /// Where the request has ids.
     pub(super) takes: &'static [Typed],
     /// Where the answer has ids.
@@ -43,42 +45,57 @@ const FILTER: Typed = ("filter", Shape::Filter);
 const TAGS: Typed = ("tags", Shape::Tags);
 const OF_METRICS: Typed = ("metrics[].run_id", Shape::RunId);
 
-const fn asked(method: Method, act: &'static str, takes: &'static [Typed], gives: &'static [Typed]) -> Route {
-    Route { method, act, takes, gives, how: How::Asked }
+/// A line of the table, with its place below the workspace.
+macro_rules! route {
+    ($method:ident $act:literal, $takes:expr, $gives:expr) => {
+        route!($method "", $act, $takes, $gives, How::Asked)
+    };
+    ($method:ident $preview:literal, $act:literal, $takes:expr, $gives:expr, $how:expr) => {
+        Route {
+            method: Method::$method,
+            act: $act,
+            pattern: concat!("mlflow/{version}/{scope}/api/2.0/", $preview, "mlflow/", $act),
+            takes: $takes,
+            gives: $gives,
+            how: $how,
+        }
+    };
 }
 
 /// Every route that is served.
 pub(super) const ROUTES: &[Route] = &[
-    asked(Method::GET, "experiments/get-by-name", &[], &[("experiment", Shape::Experiment)]),
-    asked(Method::GET, "experiments/get", &[EXPERIMENT], &[("experiment", Shape::Experiment)]),
-    asked(Method::GET, "experiments/search", &[FILTER], &[("experiments[]", Shape::Experiment)]),
-    asked(Method::POST, "experiments/search", &[FILTER], &[("experiments[]", Shape::Experiment)]),
-    asked(Method::POST, "experiments/create", &[("artifact_location", Shape::Decided)], &[EXPERIMENT]),
-    asked(Method::POST, "experiments/update", &[EXPERIMENT], &[]),
-    asked(Method::POST, "experiments/delete", &[EXPERIMENT], &[]),
-    asked(Method::POST, "experiments/restore", &[EXPERIMENT], &[]),
-    asked(Method::POST, "experiments/set-experiment-tag", &[EXPERIMENT], &[]),
-    asked(Method::POST, "experiments/delete-experiment-tag", &[EXPERIMENT], &[]),
-    asked(Method::POST, "experiments/search-datasets", &[EXPERIMENTS], &[("dataset_summaries[].experiment_id", Shape::ExperimentId)]),
-    asked(Method::POST, "runs/create", &[EXPERIMENT, TAGS], &[("run", Shape::Run)]),
-    asked(Method::GET, "runs/get", &[RUN, RUN_UUID], &[("run", Shape::Run)]),
-    asked(Method::POST, "runs/search", &[EXPERIMENTS, FILTER], &[("runs[]", Shape::Run)]),
-    asked(Method::POST, "runs/update", &[RUN, RUN_UUID], &[("run_info", Shape::Info)]),
-    asked(Method::POST, "runs/delete", &[RUN], &[]),
-    asked(Method::POST, "runs/restore", &[RUN], &[]),
-    asked(Method::POST, "runs/log-metric", &[RUN, RUN_UUID], &[]),
-    asked(Method::POST, "runs/log-parameter", &[RUN, RUN_UUID], &[]),
-    asked(Method::POST, "runs/log-batch", &[RUN, OF_METRICS, TAGS], &[]),
-    asked(Method::POST, "runs/log-inputs", &[RUN], &[]),
-    asked(Method::POST, "runs/log-model", &[RUN], &[]),
-    asked(Method::POST, "runs/set-tag", &[RUN, RUN_UUID, ("", Shape::Tag)], &[]),
-    asked(Method::POST, "runs/delete-tag", &[RUN], &[]),
-    asked(Method::GET, "metrics/get-history", &[RUN, RUN_UUID], &[OF_METRICS]),
-    asked(Method::GET, "metrics/get-history-bulk-interval", &[("run_ids[]", Shape::RunId)], &[OF_METRICS]),
-    Route { method: Method::GET, act: "artifacts/list", takes: &[RUN, RUN_UUID], gives: &[], how: How::Artifacts },
-    Route { method: Method::POST, act: "runs/log-batch-async", takes: &[RUN, OF_METRICS, TAGS], gives: &[], how: How::BatchAsync },
-    Route { method: Method::GET, act: "runs/get-run-data-status", takes: &[RUN], gives: &[], how: How::BatchStatus },
-    Route { method: Method::POST, act: "logged-models/search", takes: &[EXPERIMENTS, FILTER], gives: &[], how: How::None },
+    route!(GET "experiments/get-by-name", &[], &[("experiment", Shape::Experiment)]),
+    route!(GET "experiments/get", &[EXPERIMENT], &[("experiment", Shape::Experiment)]),
+    route!(GET "experiments/search", &[FILTER], &[("experiments[]", Shape::Experiment)]),
+    route!(POST "experiments/search", &[FILTER], &[("experiments[]", Shape::Experiment)]),
+    route!(POST "experiments/create", &[("artifact_location", Shape::Decided)], &[EXPERIMENT]),
+    route!(POST "experiments/update", &[EXPERIMENT], &[]),
+    route!(POST "experiments/delete", &[EXPERIMENT], &[]),
+    route!(POST "experiments/restore", &[EXPERIMENT], &[]),
+    route!(POST "experiments/set-experiment-tag", &[EXPERIMENT], &[]),
+    route!(POST "experiments/delete-experiment-tag", &[EXPERIMENT], &[]),
+    route!(POST "experiments/search-datasets", &[EXPERIMENTS], &[("dataset_summaries[].experiment_id", Shape::ExperimentId)]),
+    route!(POST "runs/create", &[EXPERIMENT, TAGS], &[("run", Shape::Run)]),
+    route!(GET "runs/get", &[RUN, RUN_UUID], &[("run", Shape::Run)]),
+    route!(POST "runs/search", &[EXPERIMENTS, FILTER], &[("runs[]", Shape::Run)]),
+    route!(POST "runs/update", &[RUN, RUN_UUID], &[("run_info", Shape::Info)]),
+    route!(POST "runs/delete", &[RUN], &[]),
+    route!(POST "runs/restore", &[RUN], &[]),
+    route!(POST "runs/log-metric", &[RUN, RUN_UUID], &[]),
+    route!(POST "runs/log-parameter", &[RUN, RUN_UUID], &[]),
+    route!(POST "runs/log-batch", &[RUN, OF_METRICS, TAGS], &[]),
+    route!(POST "runs/log-inputs", &[RUN], &[]),
+    route!(POST "runs/log-model", &[RUN], &[]),
+    route!(POST "runs/set-tag", &[RUN, RUN_UUID, ("", Shape::Tag)], &[]),
+    route!(POST "runs/delete-tag", &[RUN], &[]),
+    route!(GET "metrics/get-history", &[RUN, RUN_UUID], &[OF_METRICS]),
+    route!(GET "metrics/get-history-bulk-interval", &[("run_ids[]", Shape::RunId)], &[OF_METRICS]),
+    route!(GET "", "artifacts/list", &[RUN, RUN_UUID], &[], How::Artifacts),
+    route!(POST "", "runs/log-batch-async", &[RUN, OF_METRICS, TAGS], &[], How::BatchAsync),
+    route!(POST "preview/", "runs/log-batch-async", &[RUN, OF_METRICS, TAGS], &[], How::BatchAsync),
+    route!(GET "", "runs/get-run-data-status", &[RUN], &[], How::BatchStatus),
+    route!(GET "preview/", "runs/get-run-data-status", &[RUN], &[], How::BatchStatus),
+    route!(POST "", "logged-models/search", &[EXPERIMENTS, FILTER], &[], How::None),
 ];
 
 /// What MLflow has beside [`ROUTES`], by the first words of its acts, and why it is refused.
@@ -142,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_route_stands_in_the_table_once() {
-        let names: std::collections::BTreeSet<_> = ROUTES.iter().map(|route| (route.act, route.method.as_str())).collect();
+        let names: std::collections::BTreeSet<_> = ROUTES.iter().map(|route| (route.pattern, route.method.as_str())).collect();
         assert_eq!(names.len(), ROUTES.len());
     }
 }

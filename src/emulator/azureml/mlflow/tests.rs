@@ -1,14 +1,19 @@
 //! The plane before a scripted server.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::json;
 use wiremock::matchers::{body_json, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
+use async_trait::async_trait;
+
 use super::*;
 
-const SCOPE: &str = "/subscriptions/s";
+fn scope() -> Scope {
+    ids::tests::workspace("w")
+}
 
 /// Addresses of a server that moves, one per question.
 struct Moving(Vec<String>, AtomicUsize);
@@ -23,17 +28,16 @@ impl Tracker for Moving {
 
 struct Files;
 
-#[async_trait]
 impl Artifacts for Files {
-    async fn of_run(&self, _scope: &str, run: &str) -> Vec<Artifact> {
+    fn of_run(&self, _scope: &Scope, run: &str) -> Vec<Artifact> {
         if run == "job-1" { vec![Artifact { path: "outputs/m.pkl".to_owned(), size: 3 }] } else { Vec::new() }
     }
 }
 
 fn plane(addresses: &[String]) -> Plane {
     let tracker = Moving(addresses.to_vec(), AtomicUsize::new(0));
-    let plane = Plane::open(Path::new(":memory:"), Arc::new(tracker), Arc::new(Files)).expect("memory can be used");
-    let ids = plane.maps.of(SCOPE);
+    let plane = Plane::open(Path::new(":memory:"), Arc::new(tracker)).expect("memory can be used");
+    let ids = plane.maps.of(&scope());
     ids.enter(Kind::Run, "job-1", "aaaa").expect("written");
     ids.enter(Kind::Experiment, "9a-guid", "3").expect("written");
     ids.note_name("3", "iris").expect("written");
@@ -41,10 +45,13 @@ fn plane(addresses: &[String]) -> Plane {
 }
 
 async fn ask(plane: &Plane, verb: Method, target: &str, body: Value) -> Answer {
-    let asker = Asker { host: "127.0.0.1:4433".to_owned(), scope: SCOPE.to_owned() };
+    let asker = Asker { host: "127.0.0.1:4433".to_owned(), scope: scope() };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let body = if body.is_null() { Vec::new() } else { body.to_string().into_bytes() };
-    plane.answer(&Ask { method: &verb, path: &format!("/api/2.0/{path}"), query, body: &body, asker: &asker }).await
+    let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    plane
+        .answer(&Ask { method: &verb, path: &format!("/api/2.0/{path}"), query: &query, body: &body, asker: &asker, artifacts: &Files })
+        .await
 }
 
 fn run() -> Value {
@@ -125,7 +132,7 @@ async fn artifacts_are_those_of_the_workspace() {
     let get = Mock::given(method("GET")).and(path("/api/2.0/mlflow/runs/get"));
     get.respond_with(ResponseTemplate::new(200).set_body_json(run())).mount(&server).await;
     let answer = ask(&plane(&[server.uri()]), Method::GET, "mlflow/artifacts/list?run_id=job-1&path=outputs", Value::Null).await;
-    let root = "azureml://127.0.0.1:4433/artifact/v2.0/subscriptions/s/experiments/iris/runs/job-1/artifacts";
+    let root = "azureml://127.0.0.1:4433/artifact/v2.0/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/experiments/iris/runs/job-1/artifacts";
     let files = json!([{ "path": "outputs/m.pkl", "is_dir": false, "file_size": 3 }]);
     assert_eq!(answer.body, json!({ "root_uri": root, "files": files }));
 }
@@ -145,10 +152,16 @@ async fn the_run_of_a_job_is_made_once_also_when_its_maker_died_before_it_was_en
         mock.respond_with(ResponseTemplate::new(200).set_body_json(body)).mount(&server).await;
     }
     let plane = plane(&[server.uri()]);
-    let job = JobRun { scope: SCOPE.to_owned(), job: "job-2".to_owned(), experiment_name: "iris".to_owned(), ..JobRun::default() };
+    let job = JobRun {
+        scope: scope(),
+        job: "job-2".to_owned(),
+        experiment_name: "iris".to_owned(),
+        run_name: "n".to_owned(),
+        tags: BTreeMap::new(),
+    };
     let shown = plane.open_job(&job).await.expect("it is found");
     assert_eq!((shown.run_id.as_str(), shown.experiment_name.as_str()), ("job-2", "iris"));
-    assert_eq!(plane.maps.of(SCOPE).inner(Kind::Run, "job-2").expect("read").as_deref(), Some("bbbb"));
+    assert_eq!(plane.maps.of(&scope()).inner(Kind::Run, "job-2").expect("read").as_deref(), Some("bbbb"));
     let asked = server.received_requests().await.expect("they are recorded");
     assert!(!asked.iter().any(|request| request.url.path().ends_with("runs/create")), "{asked:?}");
 }
