@@ -8,6 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use super::Error;
+use super::service::BLOB_HOSTS;
 use crate::support::fs;
 
 /// The authority of one emulator. Its key never leaves the emulator's folder.
@@ -35,10 +36,11 @@ impl Authority {
         Ok(Self { key })
     }
 
-    /// Makes a certificate for this machine's own name and for these addresses, and what a server needs to show it.
+    /// Makes a certificate for this machine's own name, for these addresses and for the names that the service's storage has, which some clients
+    /// insist on; and what a server needs to show it.
     pub(super) fn server(self, addresses: &[IpAddr]) -> Result<Arc<rustls::ServerConfig>, Error> {
         let key = KeyPair::generate().map_err(Error::Certificate)?;
-        let mut own = CertificateParams::new(vec!["localhost".to_owned()]).map_err(Error::Certificate)?;
+        let mut own = CertificateParams::new(vec!["localhost".to_owned(), format!("*{BLOB_HOSTS}")]).map_err(Error::Certificate)?;
         own.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
         own.distinguished_name.push(DnType::CommonName, "sendoff Azure ML emulator");
         own.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];

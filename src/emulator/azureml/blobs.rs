@@ -99,6 +99,7 @@ impl Blobs {
     }
 
     /// Puts a blob at its place whose content is at hand.
+    #[cfg(test)]
     pub(super) fn put_bytes(&self, place: &Place, content: &[u8]) -> Result<(), Error> {
         let scratch = self.scratch(place)?;
         std::fs::write(scratch.path(), content).context("write", scratch.path())?;

@@ -36,6 +36,7 @@ mod run;
 mod sas;
 mod serve;
 mod service;
+mod shared_key;
 mod store;
 mod token;
 

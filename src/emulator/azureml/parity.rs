@@ -1,6 +1,7 @@
 //! The parity report: what is as the service does it, what is nearly so, and what is not there.
 
-use super::route::Route;
+use super::mlflow;
+use super::route::{Plane, Route};
 use super::routes;
 
 /// How near a part of the emulator is to the service.
@@ -89,5 +90,8 @@ pub fn parity() -> Vec<Row> {
     let mut table = routes::table();
     table.sort_by_key(|route| route.plane);
     let behaviours = BEHAVIOURS.iter().map(|(area, what, faith)| Row { area, what: (*what).to_owned(), faith: *faith });
-    table.iter().map(row).chain(behaviours).collect()
+    let of_mlflow = |what: String, faith| Row { area: Plane::Mlflow.word(), what, faith };
+    let refused = mlflow::refused().map(|(act, reason)| of_mlflow(format!("mlflow/{act}"), Faith::Absent(reason)));
+    let differs = mlflow::DIFFERENCES.iter().map(|(what, how)| of_mlflow((*what).to_owned(), Faith::Approximated(how)));
+    table.iter().map(row).chain(refused).chain(differs).chain(behaviours).collect()
 }

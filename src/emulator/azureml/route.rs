@@ -97,6 +97,12 @@ impl Route {
         self
     }
 
+    /// Says that it is not there, and what happens instead.
+    pub(super) fn absent(mut self, instead: &'static str) -> Self {
+        self.faith = Faith::Absent(instead);
+        self
+    }
+
     /// Says what the query has to say.
     pub(super) fn query(mut self, query: &'static str) -> Self {
         self.query = Some(query);

@@ -20,7 +20,6 @@ use super::blobs::Blobs;
 use super::daemon::{Running, STATE};
 use super::host::Host;
 use super::identity::Identity;
-use super::routes::mlflow::{Behind, Kept};
 use super::run::{self, Nodes};
 use super::service::{Addresses, Service};
 use super::store::Store;
@@ -76,9 +75,8 @@ async fn run(order: Order, host: Arc<dyn Host>) -> Result<(), Error> {
     let authority = Authority::open(&folder)?;
     let tls = if order.http { None } else { Some(TlsAcceptor::from(authority.server(&named)?)) };
     let blobs = Arc::new(Blobs::new(&folder, store.clone()));
-    let (tracker, kept) = (Arc::new(Behind(host.clone())), Arc::new(Kept(blobs.clone())));
     let service = Arc::new(Service {
-        mlflow: mlflow::Plane::open(&folder.join("state.db"), tracker, kept)?,
+        mlflow: mlflow::Plane::open(&folder.join("state.db"), host.clone())?,
         issuer: Issuer::new(&identity.token_key),
         table: routes::table(),
         live: Mutex::new(HashMap::new()),

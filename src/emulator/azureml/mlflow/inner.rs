@@ -3,23 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use http::{Method, StatusCode};
 use hyper::http;
 use serde_json::{Map, Value};
 
+use super::super::Host;
 use super::Error;
-
-/// Where the MLflow server behind the emulator is.
-#[async_trait]
-pub trait Tracker: Send + Sync {
-    /// Returns its address, starting it when it does not run. Is asked again when the server no longer answers at the address given before.
-    async fn uri(&self) -> Result<String, String>;
-}
 
 /// A client of the server behind.
 pub(super) struct Inner {
-    tracker: Arc<dyn Tracker>,
+    host: Arc<dyn Host>,
     http: reqwest::Client,
     uri: Mutex<Option<String>>,
 }
@@ -33,12 +26,12 @@ pub(super) struct Reply {
 
 impl Inner {
     /// Makes the client; asks nothing.
-    pub(super) fn new(tracker: Arc<dyn Tracker>) -> Self {
+    pub(super) fn new(host: Arc<dyn Host>) -> Self {
         crate::support::http::install_tls();
         // The server is on this machine, whatever proxies the environment names.
         let builder = reqwest::Client::builder().no_proxy().connect_timeout(Duration::from_secs(5)).timeout(Duration::from_mins(2));
         let http = builder.build().expect("a client without roots of its own can be built");
-        Self { tracker, http, uri: Mutex::new(None) }
+        Self { host, http, uri: Mutex::new(None) }
     }
 
     async fn uri(&self) -> Result<String, Error> {
@@ -46,7 +39,7 @@ impl Inner {
         match known {
             Some(uri) => Ok(uri),
             None => {
-                let uri = self.tracker.uri().await.map_err(Error::NoTracker)?;
+                let uri = self.host.tracker().await.map_err(Error::NoTracker)?;
                 *self.uri.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(uri.clone());
                 Ok(uri)
             }

@@ -124,6 +124,11 @@ impl Plane {
         self.inner.get(&Method::POST, "runs/update", asked).await.map(drop)
     }
 
+    /// Returns whether the workspace has a run of this id.
+    pub fn has(&self, scope: &Scope, run: &str) -> bool {
+        matches!(self.maps.of(scope).inner(Kind::Run, run), Ok(Some(_)))
+    }
+
     /// Returns a run by Azure's id; `None` when the workspace has none.
     pub async fn shown(&self, scope: &Scope, run: &str) -> Result<Option<Shown>, Error> {
         let ids = self.maps.of(scope);

@@ -30,9 +30,9 @@ use serde_json::{Map, Value};
 
 pub use answer::Answer;
 pub use error::Error;
-pub use inner::Tracker;
 pub use job::{JobRun, RunStatus, Shown};
 
+use super::Host;
 use crate::support::azure::Scope;
 use ids::{Ids, Kind, Maps};
 use inner::Inner;
@@ -88,6 +88,31 @@ pub trait Artifacts: Sync {
     fn of_run(&self, scope: &Scope, run: &str) -> Vec<Artifact>;
 }
 
+/// Returns the routes that are served: method, place in the emulator's table of routes, and in what it differs from the service.
+pub(super) fn served() -> impl Iterator<Item = (Method, &'static str, Option<&'static str>)> {
+    routes::ROUTES.iter().map(|route| (route.method.clone(), route.pattern, route.differs))
+}
+
+/// Returns what MLflow has besides, by the beginning of its acts, and why it is refused.
+pub(super) fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
+    routes::REFUSED.iter().copied()
+}
+
+/// What no single route shows: in what the plane as a whole differs from the service.
+pub(super) const DIFFERENCES: &[(&str, &str)] = &[
+    ("lengths of keys and values, sizes of batches", "the limits are those of the MLflow server behind, which are wider"),
+    (
+        "experiments of several workspaces",
+        "the workspaces of one emulator share the experiments of the server behind, each under ids of its own",
+    ),
+    ("messages of errors", "those of the MLflow server behind, with Azure's id of the run that was asked for"),
+    ("artifacts in the MLflow server's own pages", "not shown there: they are in the workspace's artifact store, as on the service"),
+    (
+        "download of artifacts by azureml-mlflow",
+        "nothing arrives, and the plug-in says nothing: it reads from Azure's host names only; the run history's routes have them",
+    ),
+];
+
 /// The MLflow plane of an emulator's workspaces.
 pub struct Plane {
     maps: Arc<Maps>,
@@ -96,8 +121,8 @@ pub struct Plane {
 
 impl Plane {
     /// Opens the plane: its maps of ids in a database of the emulator, and the server behind.
-    pub fn open(database: &Path, tracker: Arc<dyn Tracker>) -> Result<Self, Error> {
-        Ok(Self { maps: Arc::new(Maps::open(database)?), inner: Inner::new(tracker) })
+    pub fn open(database: &Path, host: Arc<dyn Host>) -> Result<Self, Error> {
+        Ok(Self { maps: Arc::new(Maps::open(database)?), inner: Inner::new(host) })
     }
 
     /// Answers a request. Whatever happens is an answer: trouble with the server behind is one that MLflow's clients try again after.
@@ -106,9 +131,9 @@ impl Plane {
     }
 
     async fn try_answer(&self, ask: &Ask<'_>) -> Result<Answer, Error> {
-        let Some(act) = routes::act(ask.path) else { return Ok(Answer::no_route(ask.path)) };
-        let Some(route) = routes::find(ask.method, act) else {
-            return Ok(routes::refusal(act).map_or_else(|| Answer::no_route(ask.path), |reason| Answer::refused(act, reason)));
+        let Some(route) = routes::find(ask.method, ask.path) else {
+            let refused = routes::act(ask.path).and_then(|act| Some(Answer::refused(act, routes::refusal(act)?)));
+            return Ok(refused.unwrap_or_else(|| Answer::no_route(ask.path)));
         };
         let Some(fields) = fields(ask) else { return Ok(Answer::bad_request("the body is not a JSON object")) };
         let mut body = Value::Object(fields);

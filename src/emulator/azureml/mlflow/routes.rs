@@ -35,6 +35,8 @@ pub(super) struct Route {
     pub(super) gives: &'static [Typed],
     /// What is done.
     pub(super) how: How,
+    /// In what it differs from the service.
+    pub(super) differs: Option<&'static str>,
 }
 
 const RUN: Typed = ("run_id", Shape::RunId);
@@ -45,21 +47,29 @@ const FILTER: Typed = ("filter", Shape::Filter);
 const TAGS: Typed = ("tags", Shape::Tags);
 const OF_METRICS: Typed = ("metrics[].run_id", Shape::RunId);
 
+/// How every pattern begins.
+const WORKSPACE: &str = "mlflow/{version}/{scope}";
+
 /// A line of the table, with its place below the workspace.
 macro_rules! route {
-    ($method:ident $act:literal, $takes:expr, $gives:expr) => {
-        route!($method "", $act, $takes, $gives, How::Asked)
+    ($method:ident $act:literal, $takes:expr, $gives:expr $(, $how:ident)? $(; $differs:literal)?) => {
+        route!($method "", $act, $takes, $gives $(, $how)? $(; $differs)?)
     };
-    ($method:ident $preview:literal, $act:literal, $takes:expr, $gives:expr, $how:expr) => {
+    ($method:ident $preview:literal, $act:literal, $takes:expr, $gives:expr $(, $how:ident)? $(; $differs:literal)?) => {
         Route {
             method: Method::$method,
             act: $act,
-            pattern: concat!("mlflow/{version}/{scope}/api/2.0/", $preview, "mlflow/", $act),
+            pattern: concat!("mlflow/{version}/{scope}", "/api/2.0/", $preview, "mlflow/", $act),
             takes: $takes,
             gives: $gives,
-            how: $how,
+            how: route!(@how $($how)?),
+            differs: route!(@differs $($differs)?),
         }
     };
+    (@how) => { How::Asked };
+    (@how $how:ident) => { How::$how };
+    (@differs) => { None };
+    (@differs $differs:literal) => { Some($differs) };
 }
 
 /// Every route that is served.
@@ -68,7 +78,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(GET "experiments/get", &[EXPERIMENT], &[("experiment", Shape::Experiment)]),
     route!(GET "experiments/search", &[FILTER], &[("experiments[]", Shape::Experiment)]),
     route!(POST "experiments/search", &[FILTER], &[("experiments[]", Shape::Experiment)]),
-    route!(POST "experiments/create", &[("artifact_location", Shape::Decided)], &[EXPERIMENT]),
+    route!(POST "experiments/create", &[("artifact_location", Shape::Decided)], &[EXPERIMENT]; "a place for artifacts of the caller's is refused"),
     route!(POST "experiments/update", &[EXPERIMENT], &[]),
     route!(POST "experiments/delete", &[EXPERIMENT], &[]),
     route!(POST "experiments/restore", &[EXPERIMENT], &[]),
@@ -77,7 +87,7 @@ pub(super) const ROUTES: &[Route] = &[
     route!(POST "experiments/search-datasets", &[EXPERIMENTS], &[("dataset_summaries[].experiment_id", Shape::ExperimentId)]),
     route!(POST "runs/create", &[EXPERIMENT, TAGS], &[("run", Shape::Run)]),
     route!(GET "runs/get", &[RUN, RUN_UUID], &[("run", Shape::Run)]),
-    route!(POST "runs/search", &[EXPERIMENTS, FILTER], &[("runs[]", Shape::Run)]),
+    route!(POST "runs/search", &[EXPERIMENTS, FILTER], &[("runs[]", Shape::Run)]; "a filter that compares ids by pattern or order is refused"),
     route!(POST "runs/update", &[RUN, RUN_UUID], &[("run_info", Shape::Info)]),
     route!(POST "runs/delete", &[RUN], &[]),
     route!(POST "runs/restore", &[RUN], &[]),
@@ -90,12 +100,12 @@ pub(super) const ROUTES: &[Route] = &[
     route!(POST "runs/delete-tag", &[RUN], &[]),
     route!(GET "metrics/get-history", &[RUN, RUN_UUID], &[OF_METRICS]),
     route!(GET "metrics/get-history-bulk-interval", &[("run_ids[]", Shape::RunId)], &[OF_METRICS]),
-    route!(GET "", "artifacts/list", &[RUN, RUN_UUID], &[], How::Artifacts),
-    route!(POST "", "runs/log-batch-async", &[RUN, OF_METRICS, TAGS], &[], How::BatchAsync),
-    route!(POST "preview/", "runs/log-batch-async", &[RUN, OF_METRICS, TAGS], &[], How::BatchAsync),
-    route!(GET "", "runs/get-run-data-status", &[RUN], &[], How::BatchStatus),
-    route!(GET "preview/", "runs/get-run-data-status", &[RUN], &[], How::BatchStatus),
-    route!(POST "", "logged-models/search", &[EXPERIMENTS, FILTER], &[], How::None),
+    route!(GET "artifacts/list", &[RUN, RUN_UUID], &[], Artifacts),
+    route!(POST "runs/log-batch-async", &[RUN, OF_METRICS, TAGS], &[], BatchAsync; "written before it is answered"),
+    route!(POST "preview/", "runs/log-batch-async", &[RUN, OF_METRICS, TAGS], &[], BatchAsync; "written before it is answered"),
+    route!(GET "runs/get-run-data-status", &[RUN], &[], BatchStatus; "always complete: a batch is written before it is answered"),
+    route!(GET "preview/", "runs/get-run-data-status", &[RUN], &[], BatchStatus; "always complete: a batch is written before it is answered"),
+    route!(POST "logged-models/search", &[EXPERIMENTS, FILTER], &[], None; "always none: there are no logged models here"),
 ];
 
 /// What MLflow has beside [`ROUTES`], by the first words of its acts, and why it is refused.
@@ -119,9 +129,9 @@ pub(super) const REFUSED: &[(&str, &str)] = &[
     ("workspaces", "the service has none: its workspace stands in the URI"),
 ];
 
-/// Returns a route; both spellings that clients have for Azure's own acts lead to the same.
-pub(super) fn find(method: &Method, act: &str) -> Option<&'static Route> {
-    ROUTES.iter().find(|route| route.method == *method && route.act == act)
+/// Returns the route of a path below the workspace: `/api/2.0/mlflow/runs/get`.
+pub(super) fn find(method: &Method, path: &str) -> Option<&'static Route> {
+    ROUTES.iter().find(|route| route.method == *method && route.pattern.strip_prefix(WORKSPACE) == Some(path))
 }
 
 /// Returns why a route of MLflow is refused; `None` when MLflow has no such route.
@@ -130,22 +140,71 @@ pub(super) fn refusal(act: &str) -> Option<&'static str> {
     REFUSED.iter().find(|(start, _)| is_below(start)).map(|(_, reason)| *reason)
 }
 
-/// Returns the act of a path below the workspace: `runs/get` of `/api/2.0/mlflow/runs/get` or `/api/2.0/preview/mlflow/runs/get`.
+/// Returns what stands behind `mlflow/` in a path below the workspace, whatever version of the API it names.
 pub(super) fn act(path: &str) -> Option<&str> {
-    let path = path.strip_prefix("/api/2.0/").or_else(|| path.strip_prefix("/api/3.0/"))?;
+    let path = ["/api/2.0/", "/api/3.0/"].iter().find_map(|start| path.strip_prefix(start))?;
     path.strip_prefix("preview/").unwrap_or(path).strip_prefix("mlflow/")
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn acts_are_found_below_both_prefixes() {
+    fn routes_are_found_below_the_version_that_has_them() {
+        assert!(find(&Method::GET, "/api/2.0/mlflow/runs/get").is_some_and(|route| route.act == "runs/get"));
+        assert!(find(&Method::POST, "/api/2.0/preview/mlflow/runs/log-batch-async").is_some());
+        for path in ["/api/3.0/mlflow/runs/get", "/api/2.0/preview/mlflow/runs/get", "/api/2.0/mlflow/runs/get/", "runs/get"] {
+            assert!(find(&Method::GET, path).is_none(), "{path}");
+        }
+    }
+
+    #[test]
+    fn acts_are_read_below_every_prefix() {
         assert_eq!(act("/api/2.0/mlflow/runs/get"), Some("runs/get"));
         assert_eq!(act("/api/2.0/preview/mlflow/runs/log-batch-async"), Some("runs/log-batch-async"));
         assert_eq!(act("/api/2.0/mlflow-artifacts/artifacts/x"), None);
         assert_eq!(act("/runs/get"), None);
+    }
+
+    /// Returns the fields with ids that a table's entry rewrites.
+    fn rewritten(typed: &[Typed]) -> BTreeSet<String> {
+        let below = |path: &str, fields: &[&str]| fields.iter().map(|field| format!("{path}.{field}")).collect::<Vec<_>>();
+        let info = ["run_id", "run_uuid", "experiment_id"];
+        let fields = |(path, shape): &Typed| match shape {
+            Shape::RunId | Shape::ExperimentId => vec![(*path).to_owned()],
+            Shape::Info => below(path, &info),
+            Shape::Run => below(path, &["info.run_id", "info.run_uuid", "info.experiment_id", "data.metrics[].run_id"]),
+            Shape::Experiment => below(path, &["experiment_id"]),
+            Shape::Filter | Shape::Tags | Shape::Tag | Shape::Decided => Vec::new(),
+        };
+        typed.iter().flat_map(fields).collect()
+    }
+
+    #[test]
+    fn every_route_of_the_clients_is_served_with_all_its_ids_or_refused_by_name() {
+        let known = include_str!("../../../../tests/fixtures/azureml/mlflow-routes.txt");
+        let mut served = 0;
+        for line in known.lines() {
+            let (head, gives) = line.split_once("->").expect("an arrow");
+            let mut words = head.split_whitespace();
+            let (method, path) = (words.next().expect("a method"), format!("/api/2.0/{}", words.next().expect("a path")));
+            let all = |words: &mut dyn Iterator<Item = &str>| words.map(str::to_owned).collect::<BTreeSet<_>>();
+            let Some(route) = find(&method.parse().expect("a method"), &path) else {
+                let act = act(&path).expect("it is MLflow's");
+                assert!(refusal(act).is_some(), "{line}: neither served nor refused by name");
+                continue;
+            };
+            served += 1;
+            assert_eq!(rewritten(route.takes), all(&mut words), "{line}");
+            if route.how == How::Asked {
+                assert_eq!(rewritten(route.gives), all(&mut gives.split_whitespace()), "{line}");
+            }
+        }
+        // Azure's own acts are served without `preview/`, too, which is how its documentation has them.
+        assert_eq!(served + 2, ROUTES.len(), "a route is served that no client has");
     }
 
     #[test]
@@ -159,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_route_stands_in_the_table_once() {
-        let names: std::collections::BTreeSet<_> = ROUTES.iter().map(|route| (route.pattern, route.method.as_str())).collect();
+        let names: BTreeSet<_> = ROUTES.iter().map(|route| (route.pattern, route.method.as_str())).collect();
         assert_eq!(names.len(), ROUTES.len());
     }
 }

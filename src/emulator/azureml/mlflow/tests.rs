@@ -9,6 +9,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use async_trait::async_trait;
 
+use super::super::{Hear, Image, ImageRequest};
 use super::*;
 
 fn scope() -> Scope {
@@ -19,8 +20,12 @@ fn scope() -> Scope {
 struct Moving(Vec<String>, AtomicUsize);
 
 #[async_trait]
-impl Tracker for Moving {
-    async fn uri(&self) -> Result<String, String> {
+impl Host for Moving {
+    async fn image(&self, _request: ImageRequest<'_>, _say: &Hear<'_>) -> Result<Image, String> {
+        Err("no test of the plane needs one".to_owned())
+    }
+
+    async fn tracker(&self) -> Result<String, String> {
         let at = self.1.fetch_add(1, Ordering::Relaxed);
         self.0.get(at).cloned().ok_or_else(|| "it does not start".to_owned())
     }

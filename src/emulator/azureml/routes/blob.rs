@@ -15,6 +15,7 @@ use super::super::reply::{self, Refusal, Reply, escaped, set};
 use super::super::route::{Access, Plane, Route, at_once};
 use super::super::sas::{self, Fault, Resource};
 use super::super::service::Service;
+use super::super::shared_key;
 use crate::support::fs::Context;
 
 /// The version of the storage interface that answers name.
@@ -48,10 +49,17 @@ pub(super) fn routes() -> Vec<Route> {
 /// Checks the address's signature for one of the rights, and returns the place that it leads to.
 fn allowed(service: &Service, call: &Call, rights: &[char]) -> Result<Place, Refusal> {
     let refuse = |code: &str, text: &str| Err(Refusal::new(StatusCode::FORBIDDEN, code, text));
+    let (account, container, blob) = (call.part("account"), call.part("container"), call.part("blob"));
+    if shared_key::is_used(call) && call.asked("sig").is_none() {
+        return if shared_key::check(&service.identity.account_key, account, call) {
+            Ok(Place::new(account, container, blob))
+        } else {
+            refuse("AuthenticationFailed", "Server failed to authenticate the request: it is not signed with the account's key.")
+        };
+    }
     if call.headers.contains_key(hyper::header::AUTHORIZATION) {
         return refuse("AuthenticationFailed", "An address with a signature and an Authorization header exclude each other.");
     }
-    let (account, container, blob) = (call.part("account"), call.part("container"), call.part("blob"));
     let resource = Resource { account, container, blob: Some(blob).filter(|blob| !blob.is_empty()) };
     match sas::check(&service.identity.account_key, resource, &call.query, rights) {
         Ok(()) => Ok(Place::new(account, container, blob)),

@@ -11,10 +11,12 @@ fn said<T>(answer: Result<T, super::super::mlflow::Error>) -> Result<T, String> 
 
 /// Makes the run, or finds the one that was made; returns the GUID of its experiment.
 pub(in super::super) async fn open(service: &Service, job: &Job) -> Result<String, String> {
-    let tags = job.properties["tags"].as_object().into_iter().flatten();
+    // Facts of the source are properties of the job, which its run shows as tags.
+    let known = job.properties["properties"].as_object().into_iter().flatten().filter(|(name, _)| name.starts_with("mlflow."));
+    let tags = job.properties["tags"].as_object().into_iter().flatten().chain(known);
     let name = Some(job.text("displayName")).filter(|name| !name.is_empty()).unwrap_or(&job.name);
     let run = JobRun {
-        scope: job.scope.to_string(),
+        scope: job.scope.clone(),
         job: job.name.clone(),
         experiment_name: job.experiment.clone(),
         run_name: name.to_owned(),
@@ -25,7 +27,7 @@ pub(in super::super) async fn open(service: &Service, job: &Job) -> Result<Strin
 
 /// Says that it runs.
 pub(super) async fn begun(service: &Service, job: &Job) -> Result<(), String> {
-    said(service.mlflow.set_status(&job.scope.to_string(), &job.name, RunStatus::Running, None).await)
+    said(service.mlflow.set_status(&job.scope, &job.name, RunStatus::Running, None).await)
 }
 
 /// Closes it as the job has ended.
@@ -35,5 +37,5 @@ pub(super) async fn ended(service: &Service, job: &Job) -> Result<(), String> {
         Status::Canceled => RunStatus::Killed,
         _ => RunStatus::Failed,
     };
-    said(service.mlflow.set_status(&job.scope.to_string(), &job.name, status, job.ended_at).await)
+    said(service.mlflow.set_status(&job.scope, &job.name, status, job.ended_at).await)
 }

@@ -126,17 +126,17 @@ fn one(service: &Service, call: &Call) -> Result<Reply, Refusal> {
     Ok(reply::json(StatusCode::OK, &folder.shown(&path, &blob.etag(), &blob.modified_at.to_string())))
 }
 
-/// Makes empty artifacts, and gives addresses to write their content to.
+/// Gives addresses to write the content of artifacts to. A blob comes with its content alone: clients make it only where there is none.
 async fn create(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
     let body = call.json().await?;
+    let run = call.part("run");
+    if service.store.job(&call.scope(), run)?.is_none() && !service.mlflow.has(&call.scope(), run) {
+        return Err(Refusal::missing(format!("Run {run} was not found.")));
+    }
     let folder = Folder::of(&service, &call);
     let (mut artifacts, mut contents) = (Map::new(), Map::new());
     for path in body["paths"].as_array().into_iter().flatten().filter_map(|entry| entry["path"].as_str()) {
         let path = path.trim_start_matches('/');
-        let place = folder.place(path);
-        if service.blobs.get(&place)?.is_none() {
-            service.blobs.put_bytes(&place, b"")?;
-        }
         artifacts.insert(path.to_owned(), folder.shown(path, "", &crate::support::clock::now().to_string()));
         contents.insert(path.to_owned(), folder.content(path, "rcw"));
     }
