@@ -19,6 +19,15 @@ pub enum Command {
     Shell(String),
 }
 
+/// Hashes of what was asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// The checked run config's.
+    pub config: String,
+    /// The environment's id.
+    pub environment: String,
+}
+
 /// Everything that a target needs to run one attempt of a job, secrets apart.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
@@ -28,6 +37,9 @@ pub struct JobSpec {
     pub attempt: u32,
     /// A hash of run config, snapshot and environment: the same digest is the same request.
     pub digest: String,
+    /// The parts of that hash which have no field of their own, for whoever has to say what differs.
+    #[serde(default)]
+    pub request: Request,
     /// What runs.
     pub command: Command,
     /// A shell block that runs before it.

@@ -58,16 +58,16 @@ impl Jobs {
     fn lacks(&self, record: &Record, launch: &Launch) -> Option<String> {
         let spec = self.attempt(record).spec().ok().flatten()?;
         let missing = launch.lacks(&spec);
-        let before = "it was not started before its supervisor died";
+        let because = "because its supervisor died before it was started";
         if !missing.is_empty() {
-            return Some(format!("{before}; the same `submit` starts it, where {} set", are(&missing)));
+            return Some(format!("the same `submit` where {} set, {because}", are(&missing)));
         }
         (spec.preflight && launch.closing.is_none())
-            .then(|| format!("{before}; the same `submit` starts it, and the server that tracks it"))
+            .then(|| format!("the same `submit`, which starts the server that tracks it, {because}"))
     }
 
     /// Returns what a job needs whose supervisor died: the way to its tracker; and its secrets, if this command may give them.
-    fn launch_again(&self, record: &Record) -> Launch {
+    pub(super) fn launch_again(&self, record: &Record) -> Launch {
         let task = self.connection(record).zip(record.tracking.as_ref()).map(|(connection, tracking)| Task {
             connection,
             run_id: tracking.run_id.clone(),

@@ -8,7 +8,7 @@ use super::closing::Task;
 use crate::config::{Entry, Input, PathKind, placeholders};
 use crate::environment::Environment;
 use crate::job::attempt::Attempt;
-use crate::job::{Command, Container, JobSpec, Launch, Mount, Record};
+use crate::job::{Command, Container, JobSpec, Launch, Mount, Record, Request};
 use crate::relay;
 use crate::support::secret::Secret;
 use crate::support::shell;
@@ -71,6 +71,7 @@ impl Parts<'_> {
             id: record.id.clone(),
             attempt: record.attempt,
             digest: record.digest.clone(),
+            request: Request { config: record.config_digest.clone(), environment: record.environment.clone() },
             command: self.command(),
             setup: run.setup.clone(),
             archive: self.archive.to_owned(),

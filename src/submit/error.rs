@@ -95,6 +95,16 @@ pub enum Error {
         /// This machine.
         here: String,
     },
+    /// A handle of a container that the engine of this command does not have.
+    #[error("the container engine at `{engine}` has nothing of the job `{id}`")]
+    NotOnEngine {
+        /// The job.
+        id: String,
+        /// The machine that the handle names.
+        place: String,
+        /// The engine's address.
+        engine: String,
+    },
     /// A handle of a target that is not built yet.
     #[error("the handle `{handle}` belongs to a target of the kind `{kind}`, which is not built yet")]
     ForeignKind {
@@ -136,11 +146,11 @@ pub enum Error {
         source: zip::result::ZipError,
     },
     /// A job that was never started, and that this command cannot start.
-    #[error("the job `{id}` does not run: {reason}")]
+    #[error("the job `{id}` does not run: it waits for {reason}")]
     Unstarted {
         /// The job.
         id: String,
-        /// Why.
+        /// For what it waits.
         reason: String,
     },
     /// Whoever watches over a job dies, again and again.
@@ -248,6 +258,7 @@ impl Error {
                 | Self::SnapshotGone { .. }
                 | Self::ElsewhereHandle { .. }
                 | Self::ForeignKind { .. }
+                | Self::NotOnEngine { .. }
                 | Self::Busy
                 | Self::NoJobs
                 | Self::StillActive(_)
@@ -312,6 +323,10 @@ impl Hints for Error {
             Self::UnknownJob(_) | Self::NoJobs => vec!["`sendoff list` shows the jobs".to_owned()],
             Self::Ambiguous { .. } => vec!["type more of its id".to_owned()],
             Self::ElsewhereHandle { place, .. } => vec![format!("ask there: `ssh {place} sendoff status HANDLE`")],
+            Self::NotOnEngine { id, place, .. } => vec![
+                format!("when it has ended, what it left is with who submitted it: `ssh {place} sendoff status {id}`"),
+                "when it runs on another engine, name that: `export DOCKER_HOST=ssh://MACHINE`".to_owned(),
+            ],
             Self::ForeignKind { .. } | Self::NotKept { .. } => Vec::new(),
             Self::FixedByRerun(_) => vec!["change it in the run config and use `sendoff submit`".to_owned()],
             Self::SnapshotGone { commit: None, .. } => {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::describe::Parts;
 use super::mlflow_run::{Past, has_open_intent, mlflow_run, tag_facts, tracked};
 use super::prepare::{Prepared, prepare};
-use super::settle::{Settled, settle};
+use super::settle::{Settled, Wanted, settle};
 use super::{Error, Jobs, Observer, Plan};
 use super::{artifacts, kept, targets};
 use crate::job::attempt::Attempt;
@@ -69,7 +69,16 @@ pub async fn submit(
     let config_digest = plan.config_digest();
     let _lock = lock(&jobs, &id, &options.stop).await?;
     // A store that was lost has never heard of a chosen id; the job's folder may have.
-    let known = jobs.known(&id)?;
+    let mut known = jobs.known(&id)?;
+    if known.is_none() && past == Past::Possible {
+        let wanted = Wanted {
+            config: &config_digest,
+            snapshot: prepared.packed.id.as_str(),
+            environment: prepared.environment.id.as_str(),
+            keys: &plan.keys(),
+        };
+        known = jobs.same_elsewhere(&plan, &options, &id, &wanted, prepared.connection.as_ref()).await?;
+    }
     let mut record = match known.clone() {
         Some(known) => match settle(&mut jobs, known, &options, &plan, &prepared).await? {
             Settled::Adopt(record) => {

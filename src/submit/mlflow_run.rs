@@ -61,6 +61,15 @@ pub(super) async fn forgotten(jobs: &mut Jobs, connection: &Connection, record: 
     Ok(found.map(|run| tracked(connection, &run, typed)))
 }
 
+/// Returns the newest MLflow run of a job that another store has submitted.
+pub(super) async fn of_job(connection: &Connection, record: &Record) -> Result<Option<TrackingRecord>, Error> {
+    let client = Client::new(connection)?;
+    let Some(experiment) = client.find_experiment(&record.experiment).await? else { return Ok(None) };
+    let found = client.runs_of_job(&experiment, record.id.as_str()).await?;
+    let typed = record.tracker.as_ref().is_some_and(|tracker| tracker.typed);
+    Ok(found.last().map(|run| tracked(connection, run, typed)))
+}
+
 /// Returns what is kept of an MLflow run.
 pub(super) fn tracked(connection: &Connection, run: &MlflowRun, typed: bool) -> TrackingRecord {
     TrackingRecord {

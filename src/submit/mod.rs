@@ -11,6 +11,7 @@ mod closing;
 mod delivery;
 mod describe;
 mod digest;
+mod elsewhere;
 mod emulation;
 mod error;
 mod garbage;

@@ -73,6 +73,16 @@ pub(super) struct Wanted<'a> {
     pub(super) keys: &'a Keys,
 }
 
+impl Wanted<'_> {
+    /// Names what differs from another request.
+    pub(super) fn differences(&self, config: &str, snapshot: &str, environment: &str) -> Vec<&'static str> {
+        [("run config", config != self.config), ("snapshot", snapshot != self.snapshot), ("environment", environment != self.environment)]
+            .into_iter()
+            .filter_map(|(name, differs)| differs.then_some(name))
+            .collect()
+    }
+}
+
 /// What comes of a request under an id that a job has already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Decision {
@@ -84,14 +94,7 @@ pub(super) enum Decision {
 
 /// Decides about a job that was handed to its target; `before` is what the keys of its run config meant, if that is kept.
 pub(super) fn decide(record: &Record, wanted: &Wanted<'_>, new_attempt: bool, before: Option<&Keys>) -> Result<Decision, Error> {
-    let differences: Vec<&'static str> = [
-        ("run config", record.config_digest != wanted.config),
-        ("snapshot", record.snapshot != wanted.snapshot),
-        ("environment", record.environment != wanted.environment),
-    ]
-    .into_iter()
-    .filter_map(|(name, differs)| differs.then_some(name))
-    .collect();
+    let differences = wanted.differences(&record.config_digest, &record.snapshot, &record.environment);
     let ended = |word: &str| Err(Error::EndedBefore { id: record.id.to_string(), word: word.to_owned() });
     match &record.state {
         JobState::Failed(_) | JobState::Cancelled(_) | JobState::Lost(_) if new_attempt => Ok(Decision::NextAttempt),

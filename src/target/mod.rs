@@ -17,7 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::job::{JobId, JobSpec, JobState, Launch};
+use crate::job::{JobId, JobSpec, JobState, Launch, Request};
 
 pub use docker::{Guest, Inside};
 pub use error::Error;
@@ -69,6 +69,27 @@ pub struct JobRef {
     pub attempt: u32,
 }
 
+/// A job that a target has, as it tells of it itself: another store may have submitted it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The job.
+    pub id: JobId,
+    /// Its newest attempt.
+    pub attempt: u32,
+    /// How many nodes it has.
+    pub nodes: u32,
+    /// The hash of run config, snapshot and environment.
+    pub digest: String,
+    /// The hashes of two of them.
+    pub request: Request,
+    /// The snapshot's id.
+    pub snapshot: String,
+    /// The machine that submitted it.
+    pub machine: String,
+    /// The store that submitted it.
+    pub store: String,
+}
+
 /// What a target says of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
@@ -117,6 +138,18 @@ pub trait Target: Send + Sync {
     /// started a second time. The launch holds what the job's end needs, and the job's own secrets when it is to be started.
     async fn attend(&self, job: &JobRef, launch: &Launch) -> Result<(), Error> {
         let _ = (job, launch);
+        Ok(())
+    }
+
+    /// Returns a job that the target has and that this store does not know; changes nothing. Something else of its name is an error.
+    async fn find(&self, id: &JobId) -> Result<Option<Found>, Error> {
+        let _ = id;
+        Ok(None)
+    }
+
+    /// Takes part in a job that was found: from now on all else can be asked about it here too. It stays its owner's.
+    async fn adopt(&self, found: &Found, launch: &Launch) -> Result<(), Error> {
+        let _ = (found, launch);
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use crate::cli::printer::Printer;
 
 pub(crate) async fn run(arguments: &One, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let record = jobs.refresh(record).await?;
     let had_ended = record.state.is_ended();
     let record = jobs.cancel(record, None).await?;

@@ -26,7 +26,7 @@ struct Deleted {
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let id = record.id.clone();
     jobs.delete(record, arguments.force).await?;
     if printer.is_json() {

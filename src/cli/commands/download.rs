@@ -35,7 +35,7 @@ struct Downloaded {
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let record = jobs.refresh(record).await?;
     let folder = world.cwd.join(arguments.to.clone().unwrap_or_else(|| record.id.as_str().into()));
     if folder.symlink_metadata().is_ok() && !folder.is_dir() {

@@ -48,7 +48,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
         return follow(&arguments.job, arguments.node, Show::Log, world, printer).await;
     }
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     jobs.has_node(&record, arguments.node)?;
     let path = jobs.target(&record).log(&Jobs::reference(&record), arguments.node);
     let Ok(mut file) = std::fs::File::open(&path) else {
@@ -75,7 +75,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
 /// Waits for a job's end.
 pub(crate) async fn follow(job: &str, node: u32, show: Show, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(job)?;
+    let record = jobs.locate(job).await?;
     let record = jobs.refresh(record).await?;
     jobs.has_node(&record, node)?;
     if record.state == JobState::Preparing {

@@ -28,7 +28,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     // What the relay of an ended job could not deliver is delivered now, if the tracker answers.
     let record = jobs.refresh(record).await?;
     let Some(tracking) = &record.tracking else { return Err(Error::NotTracked(record.id.to_string()).into()) };

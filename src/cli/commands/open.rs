@@ -37,7 +37,7 @@ struct Address {
 
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let Some(tracking) = record.tracking.clone() else { return Err(Error::NotTracked(record.id.to_string()).into()) };
     let wants_browser = !arguments.print && !printer.is_json();
     let connection = match jobs.connection(&record) {

@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 pub(crate) async fn run(arguments: Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let flags = arguments.overrides.flags();
     let (loaded, again) = pipeline::rerun(&jobs, &record, flags, &world.dirs, &world.variables).await.map_err(Failure::Submit)?;
     drop(jobs);

@@ -33,7 +33,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
         return Err(Failure::Usage("what a shell prints is not JSON: leave `--output json` out".to_owned()));
     }
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let record = jobs.refresh(record).await?;
     if record.state == JobState::Preparing {
         return Err(Failure::Usage(format!("the job `{}` was never started: its submission was interrupted", record.id)));

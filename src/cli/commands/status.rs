@@ -13,7 +13,7 @@ use crate::cli::printer::Printer;
 
 pub(crate) async fn run(arguments: &One, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let record = jobs.refresh(record).await?;
     let (delivery, nodes) = (jobs.delivery(&record), jobs.nodes(&record));
     if printer.is_json() {

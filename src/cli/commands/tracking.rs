@@ -159,7 +159,7 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
 
 async fn sync(arguments: &Sync, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = Jobs::open(&world.dirs, &world.variables)?;
-    let record = jobs.find(&arguments.job)?;
+    let record = jobs.locate(&arguments.job).await?;
     let id = record.id.to_string();
     let left = jobs.sync(record, Duration::from_secs(arguments.within)).await?;
     if printer.is_json() {

@@ -10,6 +10,7 @@ use crate::job::{NodeState, NodeWord};
 use crate::target::supervised::{Evidence, Exit, Stop};
 
 use super::collect::state;
+use super::elsewhere;
 use super::nodes::Made;
 use super::watch::{AWAY, TICK};
 
@@ -64,6 +65,11 @@ impl<'a> Ends<'a> {
             NodeState { rank: made.node.rank, name: made.node.name.clone(), state, exit_code }
         };
         attempt.note_nodes(&self.made.iter().enumerate().map(stand).collect::<Vec<_>>());
+    }
+
+    /// Returns why the job was ended, when somebody else was asked to.
+    pub(super) fn stopped(&self) -> Option<Stop> {
+        self.heard.iter().find_map(|(_, end)| elsewhere::stopped(&end.state))
     }
 
     /// Returns what was seen of the node whose end is the job's, once all have ended: the one that failed first, unless we ended them all.

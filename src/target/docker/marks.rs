@@ -4,6 +4,7 @@
 //! engine.json   which engine
 //! container     the container's id, from its creation until it is removed; of each node in its own folder
 //! network       the id of the private network of the nodes, likewise
+//! watched       its presence says that this store has not made the containers; which one has
 //! keep          its presence keeps the container after the job
 //! ```
 
@@ -56,6 +57,21 @@ pub(super) fn network(attempt: &Attempt) -> Option<String> {
 /// Forgets the network, which is gone.
 pub(super) fn forget_network(attempt: &Attempt) {
     let _ = fs::remove_file(attempt.path("network"));
+}
+
+/// Says which store has made the containers, that of this attempt's folder or an earlier one at the same place.
+pub(super) fn watch_only(attempt: &Attempt, store: &str) -> Result<(), Error> {
+    Ok(fs::write_private(attempt.path("watched"), store.as_bytes())?)
+}
+
+/// Returns whether the containers were made by somebody else, and are only watched over.
+pub(super) fn is_watched_only(attempt: &Attempt) -> bool {
+    attempt.path("watched").exists()
+}
+
+/// Returns whether the containers are another store's, which removes them.
+pub(super) fn is_another_stores(attempt: &Attempt) -> bool {
+    std::fs::read_to_string(attempt.path("watched")).is_ok_and(|store| store != owner(attempt))
 }
 
 /// Returns whether the container stays.

@@ -10,6 +10,7 @@ mod archive;
 mod check;
 mod collect;
 mod create;
+mod elsewhere;
 mod ends;
 mod inputs;
 mod log;
@@ -23,6 +24,7 @@ mod run;
 mod shell;
 mod standing;
 mod watch;
+mod watcher;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -31,10 +33,10 @@ use async_trait::async_trait;
 
 use super::config::DockerSpec;
 use super::supervised::{self, Attempts, Folders};
-use super::{Capabilities, Error, JobRef, Presence, Shell, Target, Visit, Wanted, Ways};
+use super::{Capabilities, Error, Found, JobRef, Presence, Shell, Target, Visit, Wanted, Ways};
 use crate::engine::{Endpoint, Engine};
 use crate::job::attempt::{Attempt, Claim};
-use crate::job::{JobSpec, JobState, Launch, Mount, Outcome};
+use crate::job::{JobId, JobSpec, JobState, Launch, Mount, Outcome};
 use crate::support::clock;
 
 use standing::Standing;
@@ -150,6 +152,20 @@ impl Target for Docker {
 
     async fn attend(&self, job: &JobRef, launch: &Launch) -> Result<(), Error> {
         self.attempts.start_again(job, launch).await
+    }
+
+    async fn find(&self, id: &JobId) -> Result<Option<Found>, Error> {
+        elsewhere::find(&self.engine().await?, id).await
+    }
+
+    async fn adopt(&self, found: &Found, launch: &Launch) -> Result<(), Error> {
+        let attempt = self.attempts.of(&JobRef { id: found.id.clone(), attempt: found.attempt });
+        // An earlier command may have come further.
+        if !attempt.path("claim").exists() {
+            elsewhere::take_part(&self.engine().await?, &attempt, found).await?;
+        }
+        let spec = attempt.spec()?.ok_or_else(|| Error::GivenUp { id: found.id.to_string() })?;
+        self.attempts.start(&spec, launch).await
     }
 
     async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error> {

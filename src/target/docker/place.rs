@@ -15,10 +15,23 @@ pub const JOB: &str = "sendoff.job";
 pub const ATTEMPT: &str = "sendoff.attempt";
 /// The label with the rank of a container among the nodes of its job.
 pub const NODE: &str = "sendoff.node";
+/// The label with the number of nodes.
+pub const NODES: &str = "sendoff.nodes";
 /// The label with the digest of the request.
 pub const DIGEST: &str = "sendoff.digest";
 /// The label with the data folder of who submitted it, for those who share an engine.
 pub const OWNER: &str = "sendoff.owner";
+
+/// The labels with the parts of the request, for whoever has to say what differs.
+pub const CONFIG: &str = "sendoff.config";
+/// The snapshot's id.
+pub const SNAPSHOT: &str = "sendoff.snapshot";
+/// The environment's id.
+pub const ENVIRONMENT: &str = "sendoff.environment";
+/// The label with the machine that it was submitted from.
+pub const MACHINE: &str = "sendoff.machine";
+/// The label with the milliseconds that the job has to end after TERM.
+pub const GRACE: &str = "sendoff.grace";
 
 /// The label of a container that a shell was opened in, with the job; it has none of the job's own labels, so that it is never taken for it.
 pub const SHELL: &str = "sendoff.shell";
@@ -41,9 +54,20 @@ pub fn names(spec: &JobSpec) -> Vec<String> {
 
 /// Returns the labels of what belongs to an attempt.
 pub fn labels(spec: &JobSpec, owner: &str) -> BTreeMap<String, String> {
-    [(JOB, spec.id.to_string()), (ATTEMPT, spec.attempt.to_string()), (DIGEST, spec.digest.clone()), (OWNER, owner.to_owned())]
-        .map(|(label, value)| (label.to_owned(), value))
-        .into()
+    [
+        (JOB, spec.id.to_string()),
+        (ATTEMPT, spec.attempt.to_string()),
+        (DIGEST, spec.digest.clone()),
+        (OWNER, owner.to_owned()),
+        (CONFIG, spec.request.config.clone()),
+        (SNAPSHOT, spec.snapshot.clone()),
+        (ENVIRONMENT, spec.request.environment.clone()),
+        (MACHINE, platform::host_name()),
+        (NODES, spec.nodes.to_string()),
+        (GRACE, spec.grace.as_millis().to_string()),
+    ]
+    .map(|(label, value)| (label.to_owned(), value))
+    .into()
 }
 
 /// Returns the user whose processes run in a container, so that their files are those of who submits; nobody that is anything on the

@@ -1,15 +1,30 @@
 //! Removes what a job has on its engine.
 
+use futures_util::future::join_all;
+
 use crate::engine::{Engine, Removal};
 use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
 use crate::target::Error;
 
-use super::{marks, nodes};
+use super::{elsewhere, marks, nodes};
 
 /// Removes what an attempt has whose outcome, log and outputs are kept; what could not be collected stays, with all that is around it.
 pub(super) async fn collected(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
-    if marks::is_kept(attempt) { Ok(()) } else { all(engine, attempt, spec).await }
+    let made = nodes::made(attempt, spec);
+    if marks::is_another_stores(attempt) {
+        // Their owner waits for that; one that has removed them already does not.
+        for made in made {
+            let _ = elsewhere::done(engine, &made.id, attempt).await;
+            marks::forget(&made.node.folder);
+        }
+        return Ok(());
+    }
+    if marks::is_kept(attempt) {
+        return Ok(());
+    }
+    join_all(made.iter().map(|made| elsewhere::leave_to_watchers(engine, &made.id))).await;
+    all(engine, attempt, spec).await
 }
 
 /// Removes all that an attempt has: its containers and their private network.

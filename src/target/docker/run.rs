@@ -17,7 +17,7 @@ use crate::target::supervised::{Acts, Evidence, Job, Runner, Vicinity};
 
 use super::nodes::{self, Made};
 use super::standing::{self, Standing};
-use super::{collect, create, marks, remove, route, watch};
+use super::{collect, create, marks, remove, route, watch, watcher};
 
 /// The bootstrap as the first process of each container.
 #[derive(Debug, Default)]
@@ -41,6 +41,9 @@ impl Runner for InContainer {
     fn run(&self, job: &Job<'_>, acts: &Acts<'_>) -> Result<Evidence, Error> {
         let engine = self.engine(job.attempt)?;
         self.runtime().block_on(async {
+            if marks::is_watched_only(job.attempt) {
+                return watcher::run(&engine, &nodes::made(job.attempt, job.spec), job, acts).await;
+            }
             let standing = standing::on(&engine, job.attempt).await?;
             let known = nodes::made(job.attempt, job.spec);
             let made = if standing != Standing::Unbegun && known.len() == job.spec.nodes as usize {
@@ -71,9 +74,11 @@ impl Runner for InContainer {
             return;
         }
         let Ok(engine) = self.engine(job.attempt) else { return };
-        // After a failure the containers may still run.
-        let kills = made.iter().map(|made| engine.kill(&made.id, "KILL"));
-        self.runtime().block_on(join_all(kills));
+        if !marks::is_watched_only(job.attempt) {
+            // After a failure the containers may still run.
+            let kills = made.iter().map(|made| engine.kill(&made.id, "KILL"));
+            self.runtime().block_on(join_all(kills));
+        }
         for Made { node, id } in &made {
             if let Err(error) = collect::outputs(self.runtime(), &engine, id, &node.folder) {
                 marks::note(job.attempt, &format!("what the job left stays in its container `{id}`: {error}"));

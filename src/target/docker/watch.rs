@@ -11,7 +11,7 @@ use crate::target::supervised::{Evidence, Job, Stop};
 
 use super::ends::{Ends, end};
 use super::nodes::Made;
-use super::{log, marks};
+use super::{elsewhere, log, marks};
 
 /// How often it is looked whether the job is to be ended.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -57,6 +57,9 @@ pub(super) async fn watch(engine: &Engine, made: &[Made], job: &Job<'_>) -> Evid
                     spec.max_duration.filter(|limit| begun.elapsed() >= *limit).map(|_| Stop::TimedOut)
                 };
                 if asked.is_some() || ends.has_failure() {
+                    if let Some(why) = asked {
+                        join_all(ends.running().map(|made| elsewhere::stop(engine, &made.id, why))).await;
+                    }
                     join_all(ends.running().map(|made| engine.terminate(&made.id))).await;
                     stopping = Some(Stopping { asked, since: Instant::now(), killed: false });
                 }
@@ -76,5 +79,6 @@ pub(super) async fn watch(engine: &Engine, made: &[Made], job: &Job<'_>) -> Evid
             marks::note(attempt, &format!("the rest of the log stays in the container `{}`: {error}", made.id));
         }
     }
-    ends.evidence(stopping.and_then(|stopping| stopping.asked))
+    let asked = stopping.and_then(|stopping| stopping.asked);
+    ends.evidence(asked.or_else(|| ends.stopped()))
 }

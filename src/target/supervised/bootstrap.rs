@@ -82,6 +82,7 @@ mod tests {
             id: "amber-fox".parse().expect("a good id"),
             attempt: 2,
             digest: String::new(),
+            request: crate::job::Request::default(),
             command: Command::Program(["/env/bin/python", "train.py", "--name", "it's $(id)"].map(str::to_owned).to_vec()),
             setup: Some("module load cuda\nexport X=1".to_owned()),
             archive: "/cache/snapshot.zip".into(),

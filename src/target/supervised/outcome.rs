@@ -154,6 +154,7 @@ mod tests {
             id: "the-job".parse().expect("a good id"),
             attempt: 1,
             digest: String::new(),
+            request: crate::job::Request::default(),
             command: crate::job::Command::Shell(String::new()),
             setup: None,
             archive: "/".into(),

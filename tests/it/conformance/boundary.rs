@@ -61,6 +61,7 @@ fn a_submission_that_fails_leaves_nothing_that_could_run() {
         id: job.id.clone(),
         attempt: 1,
         digest: String::new(),
+        request: sendoff::job::Request::default(),
         command: Command::Shell("true".to_owned()),
         setup: None,
         archive: sandbox.project().join("no-archive.zip"),

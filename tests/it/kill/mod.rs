@@ -3,6 +3,7 @@
 //! A promise is a function that takes a [`Ground`]; [`on_every_ground!`] makes a test of it for each.
 
 mod client;
+mod elsewhere;
 mod races;
 mod supervisor;
 mod unstarted;

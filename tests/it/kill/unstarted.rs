@@ -39,9 +39,16 @@ fn a_docker_job_without_its_secrets_waits_for_the_same_submission() {
     for point in POINTS {
         let (id, submit) = orphan(&world, point, &point.replace("supervisor.", "w-"));
         let status = world.sandbox.sendoff(&["status", &id]).expect(0).stdout;
-        assert!(status.contains("queued") && status.contains("the same `submit` starts it, where `TOKEN` is set"), "{point}: {status}");
+        assert!(
+            status.contains("queued: waits for the same `submit` where `TOKEN` is set, because its supervisor died"),
+            "{point}: {status}"
+        );
         let waiting = world.sandbox.sendoff(&["wait", &id]).expect(245);
-        assert!(waiting.stderr.contains(&format!("error: the job `{id}` does not run: it was not started")), "{}", waiting.stderr);
+        assert!(
+            waiting.stderr.contains(&format!("error: the job `{id}` does not run: it waits for the same `submit` where `TOKEN` is set")),
+            "{}",
+            waiting.stderr
+        );
         assert_eq!(lines(&world.witness(&id).0), 0, "{point}");
         let mut again = world.sandbox.command(&words(&submit));
         let run = again.env("TOKEN", "four").output().expect("it starts");
