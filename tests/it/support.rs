@@ -212,7 +212,17 @@ impl Sandbox {
             for container in engine.list(&[(sendoff::target::docker::place::OWNER, owner.as_str())]).await.unwrap_or_default() {
                 let _ = engine.remove(&container.id, sendoff::engine::Removal::Forced).await;
             }
+            for network in engine.networks(&[(sendoff::target::docker::place::OWNER, owner.as_str())]).await.unwrap_or_default() {
+                let _ = engine.remove_network(&network.id).await;
+            }
         });
+    }
+
+    /// Returns the names of the networks that this sandbox's jobs have on the engine.
+    pub(crate) fn networks(&self) -> Vec<String> {
+        let owner = self.home().join("data").canonicalize().unwrap_or_else(|_| self.home().join("data")).display().to_string();
+        let listed = engine(async |engine| engine.networks(&[(sendoff::target::docker::place::OWNER, owner.as_str())]).await);
+        listed.expect("networks are listed").into_iter().map(|network| network.name).collect()
     }
 
     /// Returns the names of the containers that this sandbox's jobs have on the engine, with what each does.

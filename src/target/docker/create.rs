@@ -59,10 +59,7 @@ fn described(spec: &JobSpec, job: &Job<'_>, node: &Node) -> ContainerSpec {
         (None | Some(0), _) => None,
         (Some(count), None) => Some(GpuRequest::Count(count)),
         // Each node has devices of its own.
-        (Some(count), Some(devices)) => {
-            let own = devices.chunks(count as usize).nth(node.rank as usize).unwrap_or_default();
-            Some(GpuRequest::Devices(own.iter().map(u32::to_string).collect()))
-        }
+        (Some(count), Some(devices)) => Some(GpuRequest::Devices(own(devices, count, node.rank).iter().map(u32::to_string).collect())),
     };
     // Docker's init passes TERM on to the whole group of the bootstrap.
     let mut environment = BTreeMap::from([("TINI_KILL_PROCESS_GROUP".to_owned(), "1".to_owned())]);
@@ -107,4 +104,21 @@ pub(super) fn mounts(container: &Container) -> Vec<engine::Mount> {
         }
     });
     mounts.collect()
+}
+
+/// Returns the devices of a node, among those of the job.
+fn own(devices: &[u32], count: u32, rank: u32) -> &[u32] {
+    devices.chunks(count as usize).nth(rank as usize).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_nodes_share_a_device() {
+        let devices = [0, 2, 3, 7];
+        assert_eq!((own(&devices, 2, 0), own(&devices, 2, 1)), (&devices[..2], &devices[2..]));
+        assert_eq!(own(&devices, 2, 2), [0; 0]);
+    }
 }
