@@ -58,6 +58,9 @@ pub(crate) struct Job {
     /// How its nodes stand; absent of a job that has not several.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     nodes: Vec<Node>,
+    /// The place that stays of a job which has ended, in words; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
     /// What the tracker does not have yet; absent where nothing is known of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     tracking_delivery: Option<TrackingDelivery>,
@@ -113,6 +116,12 @@ impl Job {
         self.nodes = nodes.into_iter().map(Node::from).collect();
         self
     }
+
+    /// Adds the place that stays of it.
+    pub(crate) fn keeping(mut self, kept: Option<String>) -> Self {
+        self.kept = kept;
+        self
+    }
 }
 
 impl From<&Record> for Job {
@@ -145,6 +154,7 @@ impl From<&Record> for Job {
             },
             ended_at: outcome.map(|outcome| instant(outcome.ended_at)),
             nodes: Vec::new(),
+            kept: None,
             tracking_delivery: None,
         }
     }

@@ -246,7 +246,7 @@ fn dispatch(command: Command, printer: &printer::Printer) -> Result<Exit, Failur
             Command::Metrics(arguments) => commands::metrics::run(&arguments, &world, printer).await,
             Command::Snapshot(command) => commands::snapshot::run(&command, &world, printer),
             Command::Env(command) => commands::env::run(&command, &world, printer).await,
-            Command::Gc(arguments) => commands::gc::run(&arguments, &world, printer),
+            Command::Gc(arguments) => commands::gc::run(&arguments, &world, printer).await,
             Command::Doctor(arguments) => commands::doctor::run(&arguments, &world, printer),
             Command::Emulator(command) => commands::emulator::run(&command, &world, printer).await,
             Command::Tracking(command) => commands::tracking::run(&command, &world, printer).await,

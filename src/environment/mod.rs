@@ -28,7 +28,7 @@ use requirements::Requirements;
 use resolve::Goal;
 
 pub use error::Error;
-pub use image::{BaseImage, BuiltImage, Images, VENV};
+pub use image::{BaseImage, BuiltImage, Images, Leftover, VENV};
 pub use inputs::Inputs;
 pub use python::Interpreter;
 pub use section::{PythonRequest, Section};

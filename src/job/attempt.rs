@@ -13,6 +13,7 @@
 //!                      /collected/    outputs
 //!                      /nodes.json    how the nodes stand, of a job with several
 //!                      /node-<rank>/  the same of each node but the first: log, collected, what the target keeps
+//!                      /keep          its presence keeps the place where it ran
 //! ```
 
 use std::collections::BTreeSet;
@@ -245,6 +246,16 @@ impl Attempt {
     pub fn grace(&self, own: Duration) -> Duration {
         let text = std::fs::read_to_string(self.path("cancel")).unwrap_or_default();
         text.trim().parse().map_or(own, |limit| own.min(Duration::from_millis(limit)))
+    }
+
+    /// Asks that the place where the job runs stays when it has ended; heeded until then.
+    pub fn ask_to_keep(&self) -> Result<(), Error> {
+        Ok(fs::write_private(self.path("keep"), b"")?)
+    }
+
+    /// Returns whether the place where the job runs stays.
+    pub fn is_kept(&self) -> bool {
+        self.path("keep").exists()
     }
 
     /// Says that the supervisor has nothing left to do.

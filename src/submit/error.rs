@@ -183,6 +183,15 @@ pub enum Error {
     /// The MLflow run of a job to be deleted is open, and its tracker does not answer.
     #[error("the MLflow run of `{0}` is not closed yet: its tracker does not answer")]
     StillOpen(String),
+    /// What a job to be deleted has left where it ran could not be removed.
+    #[error("could not remove what `{id}` has left where it ran")]
+    NotForgotten {
+        /// The job.
+        id: String,
+        /// Why.
+        #[source]
+        source: Box<target::Error>,
+    },
     /// A job without an MLflow run was asked for metrics.
     #[error("the job `{0}` is not tracked")]
     NotTracked(String),
@@ -352,6 +361,9 @@ impl Hints for Error {
             Self::StillOpen(_) => vec!["start the tracker (`sendoff tracking start`) and try again, or `--force`".to_owned()],
             Self::NoSuchNode { id, rank, count: 1 } => vec![format!("leave out `--node {rank}`: `sendoff logs {id}`")],
             Self::NoSuchNode { count, .. } => vec![format!("choose one of them: `--node {}`", count - 1)],
+            Self::NotForgotten { source, .. } => {
+                source.hints().into_iter().chain(["or `--force`; `sendoff gc` finds it later".to_owned()]).collect()
+            }
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::Undelivered { id, .. } => vec![format!("`sendoff tracking sync {id}` delivers them once the tracker answers")],
             Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],

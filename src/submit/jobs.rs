@@ -281,7 +281,13 @@ impl Jobs {
         self.refresh(record).await
     }
 
-    /// Forgets a job that has ended, with everything that is kept of it here; with `force` also one whose MLflow run could not be closed.
+    /// Says where the place is that was kept of a job which has ended; `None` when there is none.
+    pub fn kept_place(&self, record: &Record) -> Option<String> {
+        self.target(record).kept(&Self::reference(record)).filter(|_| record.state.is_ended())
+    }
+
+    /// Forgets a job that has ended, with everything that is kept of it here and where it ran; with `force` also one whose MLflow run could
+    /// not be closed, or whose place cannot be reached.
     pub async fn delete(&mut self, record: Record, force: bool) -> Result<(), Error> {
         let record = self.refresh(record).await?;
         if !record.state.is_ended() && record.state != JobState::Preparing {
@@ -289,6 +295,12 @@ impl Jobs {
         }
         if record.tracking.as_ref().is_some_and(|tracking| !tracking.closed) && !force {
             return Err(Error::StillOpen(record.id.to_string()));
+        }
+        for attempt in 1..=record.attempt {
+            let forgotten = self.target(&record).forget(&JobRef { id: record.id.clone(), attempt }).await;
+            if !force {
+                forgotten.map_err(|source| Error::NotForgotten { id: record.id.to_string(), source: source.into() })?;
+            }
         }
         Ok(self.store.delete(&record.id)?)
     }

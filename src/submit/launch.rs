@@ -30,6 +30,8 @@ pub struct Options {
     pub key: Option<String>,
     /// `--new-attempt`.
     pub new_attempt: bool,
+    /// `--keep`: the place where it runs stays when it has ended.
+    pub keep: bool,
     /// `--upgrade`: resolve the environment again.
     pub upgrade: bool,
     /// Ends the submission while it prepares: nothing is sent then. Once the world learns of the job it is heeded no more.
@@ -84,6 +86,11 @@ pub async fn submit(
             Settled::Adopt(record) => {
                 // It is the same request: what it still lacks to start, this one has.
                 let record = if record.state.is_ended() { record } else { jobs.with_secrets().refresh(record).await? };
+                if options.keep && !record.state.is_ended() {
+                    Attempt::new(&dirs.data, &record.id, record.attempt).ask_to_keep()?;
+                } else if options.keep {
+                    observer.warn("the job has ended before: `--keep` comes too late");
+                }
                 return Ok(Submission { record, adopted: true });
             }
             Settled::Go(record) => record,
@@ -105,7 +112,7 @@ pub async fn submit(
     }
     jobs.store.put(&record)?;
     fault::point("reserve.after");
-    let mut handing = HandingOver { jobs, plan: &plan, prepared: &prepared, dirs, variables, past };
+    let mut handing = HandingOver { jobs, plan: &plan, prepared: &prepared, dirs, variables, past, keep: options.keep };
     match handing.run(record).await {
         Ok(record) => Ok(Submission { record, adopted: false }),
         Err(error) => match handing.undo(&id, known).await {
@@ -175,6 +182,7 @@ struct HandingOver<'a> {
     dirs: &'a Dirs,
     variables: &'a BTreeMap<String, String>,
     past: Past,
+    keep: bool,
 }
 
 impl HandingOver<'_> {
@@ -214,6 +222,9 @@ impl HandingOver<'_> {
         let (spec, launch) = (parts.spec(), parts.launch(injected));
         let target = targets::chosen(&self.plan.run.target.value, self.dirs, self.variables)?;
         target.prepare(&spec).await?;
+        if self.keep {
+            parts.attempt().ask_to_keep()?;
+        }
         artifacts::write(&parts.attempt(), &kept::files(self.plan, self.prepared))?;
         self.jobs.store.intend(&record.id, record.attempt, Step::Submit)?;
         fault::point("submit.after-intent");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::plan::wanted;
 use super::site::Site;
-use super::{Error, Observer, Options, Plan, Tracker, capabilities, garbage, targets};
+use super::{Error, Observer, Options, Plan, Tracker, capabilities, engines, garbage, targets};
 use crate::environment::{self, Environment};
 use crate::job;
 use crate::snapshot::{self, git};
@@ -98,6 +98,9 @@ pub(super) async fn prepare(
     };
     let building = {
         let site = Site::of(&plan.run.target.value, dirs, variables).await?;
+        if let Some(endpoint) = site.endpoint() {
+            engines::remember(dirs, endpoint).map_err(job::Error::File)?;
+        }
         let again = plan.again.as_ref().map(|again| again.kept.environment.clone());
         tokio::spawn(site.provision(plan.environment.clone(), again, options.upgrade, Steps(observer.clone())))
     };

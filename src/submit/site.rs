@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::describe::Place;
 use super::{Error, targets};
-use crate::engine::Engine;
+use crate::engine::{Endpoint, Engine};
 use crate::environment::{Base, Environment, EnvironmentId, Environments, Fixed, Images, Inspection, Progress, Spec, VENV};
 use crate::support::dirs::Dirs;
 use crate::target;
@@ -24,6 +24,14 @@ impl Site {
         let engine = Engine::connect(&endpoint).await.map_err(target::Error::from)?;
         let platform = docker.options.platform.as_ref().map(|platform| platform.0.as_str());
         Ok(Self::Engine(Box::new(Images::new(dirs, &engine, platform, variables))))
+    }
+
+    /// Returns where the engine is; `None` for this machine's own place.
+    pub(super) fn endpoint(&self) -> Option<&Endpoint> {
+        match self {
+            Self::Here(_) => None,
+            Self::Engine(images) => Some(images.engine().endpoint()),
+        }
     }
 
     /// Looks at what is there, for a spec or for what an earlier job was run with; changes nothing.

@@ -165,6 +165,12 @@ pub trait Target: Send + Sync {
     /// Copies what the job has left into a folder, overwriting nothing; returns the number of files.
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error>;
 
+    /// Says where the place is that was kept of an attempt which has ended; `None` when there is none.
+    fn kept(&self, job: &JobRef) -> Option<String>;
+
+    /// Removes what an attempt which has ended still has outside of our folders; what is gone already is no error.
+    async fn forget(&self, job: &JobRef) -> Result<(), Error>;
+
     /// Opens a shell where a job runs, or else where it would run again; what is made for it is gone after.
     async fn shell(&self, job: &JobRef, visit: &Visit) -> Result<Shell, Error>;
 }

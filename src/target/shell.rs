@@ -18,6 +18,8 @@ pub(super) const SCRIPT: &str = include_str!("../../templates/shell.sh");
 pub struct Visit {
     /// What runs; a shell when empty.
     pub command: Vec<String>,
+    /// On which node of the job.
+    pub node: u32,
     /// The terminal of whoever asks, if it is at one.
     pub terminal: Option<Terminal>,
     /// What kind of terminal that is.
@@ -48,6 +50,8 @@ impl Visit {
 pub enum Room {
     /// The job runs, and the shell is where it is.
     TheJobs,
+    /// The job has ended and was to be kept: its working directory as it left it.
+    AsLeft,
     /// The job does not run: the same snapshot and environment, made anew, gone after.
     Fresh,
 }

@@ -129,3 +129,20 @@ fn a_test_leaves_nothing_running_however_it_ends() {
         wait_until(|| sendoff::support::platform::start_time(pid).map_or(Ok(()), |_| Err(format!("process {pid} lives"))));
     }
 }
+
+#[test]
+fn a_working_directory_that_is_kept_is_where_a_shell_leads_until_gc() {
+    let sandbox = Sandbox::new();
+    sandbox.file("run.yaml", "command: 'mkdir outputs; echo made | tee made.txt >outputs/made.txt'\n");
+    sandbox.sendoff(&["submit", "--no-tracking", "--keep", "--job-id", "the-job"]).expect(0);
+    let status = sandbox.sendoff(&["status", "the-job"]).expect(0).stdout;
+    let kept = status.lines().find(|line| line.starts_with("kept ")).unwrap_or_else(|| panic!("{status}"));
+    assert!(kept.contains("its working directory `/"), "{kept}");
+    let shell = sandbox.sendoff(&["shell", "the-job", "--", "cat", "made.txt", "outputs/made.txt"]).expect(0);
+    assert_eq!(shell.stdout, "made\nmade\n");
+    sandbox.sendoff(&["gc", "--yes"]).expect(0);
+    assert!(!sandbox.attempt("the-job", "work").exists());
+    assert!(!sandbox.sendoff(&["status", "the-job"]).expect(0).stdout.contains("kept "));
+    sandbox.sendoff(&["download", "the-job"]).expect(0);
+    assert_eq!(std::fs::read_to_string(sandbox.project().join("the-job/outputs/made.txt")).expect("a file"), "made\n");
+}

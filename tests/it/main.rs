@@ -6,6 +6,7 @@ mod commands;
 mod conformance;
 mod credentials;
 mod docker_inputs;
+mod docker_left;
 mod docker_nodes;
 mod emulator;
 mod engine;

@@ -14,7 +14,7 @@ use crate::cli::printer::Printer;
 pub(crate) struct Arguments {
     /// A job id, a unique prefix of one, `@last`, or a handle
     job: String,
-    /// Delete it although its MLflow run could not be closed
+    /// Delete it although its MLflow run could not be closed, or what it has left where it ran could not be removed
     #[arg(long)]
     force: bool,
 }

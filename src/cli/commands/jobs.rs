@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 use sendoff::job::{JobState, Record};
-use sendoff::submit::Jobs;
+use sendoff::submit::{Away, Jobs};
 use sendoff::support::clock;
 use sendoff::support::words::{Count, Span};
 
@@ -28,6 +28,13 @@ pub(crate) fn open_jobs(world: &World, printer: &Printer) -> Result<Jobs, Failur
         ));
     }
     Ok(jobs)
+}
+
+/// Says which engines could not be asked.
+pub(crate) fn complain_of(away: &[Away], printer: &Printer) {
+    for Away { error, .. } in away {
+        printer.complain(&format!("{}: {error}; what is there is passed over", printer.styled("1;33", "warning")));
+    }
 }
 
 /// Returns the state as a part of a sentence.

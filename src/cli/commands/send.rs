@@ -32,6 +32,11 @@ pub(crate) struct Sending {
     /// Derive the job id from any text; the same text finds the same job again
     #[arg(long, value_name = "TEXT", value_parser = not_empty)]
     key: Option<String>,
+    /// Keep the place where the job runs when it has ended: its container and network, or its working directory
+    ///
+    /// `sendoff status` says where it is, `sendoff shell` leads there; `sendoff delete` and `sendoff gc --yes` remove it.
+    #[arg(long)]
+    keep: bool,
     /// What Ctrl-C does [default: `ask` on a terminal, `cancel` with CI=true, else `detach`]
     #[arg(long, value_enum, value_name = "WHAT")]
     on_interrupt: Option<OnInterrupt>,
@@ -92,7 +97,7 @@ pub(crate) async fn send(
     plan.notes.iter().for_each(|note| observer.note(note));
     plan.warnings.iter().for_each(|warning| observer.warn(warning));
     let mut interruptions = Interruptions::listen();
-    let options = Options { job_id: sending.job_id, key: sending.key, stop: CancellationToken::new(), ..options };
+    let options = Options { job_id: sending.job_id, key: sending.key, keep: sending.keep, stop: CancellationToken::new(), ..options };
     let stop = options.stop.clone();
     let work = Box::pin(submit(plan, options, &world.dirs, &world.variables, observer));
     let Some((submission, interruption)) = uninterrupted(work, &stop, &mut interruptions, printer).await else {

@@ -15,7 +15,8 @@ use crate::cli::terminal;
 /// Open a shell where a job runs, or in a fresh copy of that place after it ended
 ///
 /// A job that runs: one more process in its container, or in its working directory on this machine. A job that does not: a fresh container of the same
-/// image, user and mounts, or a folder, with the job's snapshot as it was submitted; what it left is in `sendoff download`. It is removed after.
+/// image, user and mounts, or a folder, with the job's snapshot as it was submitted; what it left is in `sendoff download`. It is removed after. Of a job
+/// that was submitted with `--keep` the shell has the working directory as the job left it.
 ///
 /// The shell has the job's variables. It has the job's secrets as far as they are set where you type this, and is not attached to the MLflow run.
 /// Without a terminal it reads its commands from stdin: `echo 'ls' | sendoff shell JOB`. It ends with the exit code of what ran.
@@ -23,6 +24,9 @@ use crate::cli::terminal;
 pub(crate) struct Arguments {
     /// A job id, a unique prefix of one, `@last`, or a handle
     job: String,
+    /// Choose a node of the job by its rank [default: the first, 0]
+    #[arg(long, value_name = "RANK")]
+    node: Option<u32>,
     /// Run this instead of a shell
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -38,9 +42,13 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
     if record.state == JobState::Preparing {
         return Err(Failure::Usage(format!("the job `{}` was never started: its submission was interrupted", record.id)));
     }
-    let shell = jobs.shell(&record, arguments.command.clone(), terminal::size()).await?;
-    if shell.room == Room::Fresh {
-        printer.say(&format!("{}: this is a fresh copy of its snapshot and environment, which goes when you leave", sentence(&record)));
+    let shell = jobs.shell(&record, arguments.node.unwrap_or(0), arguments.command.clone(), terminal::size()).await?;
+    match shell.room {
+        Room::TheJobs => {}
+        Room::AsLeft => printer.say(&format!("{}: this is its working directory as it was left", sentence(&record))),
+        Room::Fresh => {
+            printer.say(&format!("{}: this is a fresh copy of its snapshot and environment, which goes when you leave", sentence(&record)));
+        }
     }
     if !shell.missing.is_empty() {
         printer.complain(&format!("{}: it is without {}", printer.styled("1;33", "warning"), all_of(&shell.missing)));

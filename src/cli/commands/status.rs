@@ -15,16 +15,16 @@ pub(crate) async fn run(arguments: &One, world: &World, printer: &Printer) -> Re
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.locate(&arguments.job).await?;
     let record = jobs.refresh(record).await?;
-    let (delivery, nodes) = (jobs.delivery(&record), jobs.nodes(&record));
+    let (delivery, nodes, kept) = (jobs.delivery(&record), jobs.nodes(&record), jobs.kept_place(&record));
     if printer.is_json() {
-        printer.json(&json::report("job", json::Job::from(&record).with(delivery).on(nodes)));
+        printer.json(&json::report("job", json::Job::from(&record).with(delivery).on(nodes).keeping(kept)));
     } else {
-        printer.answer(&describe(&record, delivery.as_ref(), &nodes));
+        printer.answer(&describe(&record, delivery.as_ref(), &nodes, kept));
     }
     Ok(Exit::Success)
 }
 
-fn describe(record: &Record, delivery: Option<&Delivery>, nodes: &[NodeState]) -> String {
+fn describe(record: &Record, delivery: Option<&Delivery>, nodes: &[NodeState], kept: Option<String>) -> String {
     let mut lines = vec![
         ("job", record.id.to_string()),
         ("state", state_line(record)),
@@ -45,6 +45,7 @@ fn describe(record: &Record, delivery: Option<&Delivery>, nodes: &[NodeState]) -
             lines.push(("", "its final status is not written yet: the tracker does not answer; the next command tries again".to_owned()));
         }
     }
+    lines.extend(kept.map(|kept| ("kept", format!("{kept}; `sendoff delete` and `sendoff gc --yes` remove it"))));
     lines.extend(delivery.into_iter().flat_map(|delivery| delivery_lines(record, delivery)));
     lines.into_iter().map(|(name, value)| format!("{name:<12} {value}\n")).collect()
 }

@@ -45,36 +45,85 @@ impl Images {
         Ok(removed)
     }
 
+    /// Returns the environments on the engine that this cache has made, with their sizes.
+    pub async fn own(&self) -> Result<Vec<(Built, u64)>, Error> {
+        let images = self.engine.images(&[(ENVIRONMENT, ""), (OWNER, &owner(&self.dirs))]).await?;
+        Ok(images.iter().filter_map(|image| Some((read(image)?, image.size))).collect())
+    }
+
     /// Removes what no environment on the engine is made from any more, and what was left over.
     pub async fn tidy(&self) -> Result<(), Error> {
-        let own = owner(&self.dirs);
-        for label in [OWNER, STAGE] {
-            for image in self.engine.dangling_images(&[(label, &own)]).await? {
-                remove(&self.engine, &image).await?;
-            }
-        }
-        let needed: BTreeSet<String> =
-            self.engine.images(&[(ENVIRONMENT, "")]).await?.into_iter().filter_map(|mut image| image.labels.remove(BASE)).collect();
-        for image in self.engine.images(&[]).await?.iter().filter(|image| !needed.contains(image.id.as_str())) {
-            let names = image.tags.len() + image.digests.len();
-            for tag in image.tags.iter().filter(|tag| tag.starts_with(BASES)) {
-                // An image that has no other name is its owner's, who knows it by its id.
-                if names > 1 {
-                    self.engine.remove_image(tag).await?;
-                }
-            }
-            if image.labels.contains_key(DOCKERFILE) && image.labels.get(OWNER).is_some_and(|owner| *owner == own) {
-                remove(&self.engine, image).await?;
-            }
-        }
-        for container in self.engine.list(&[("sendoff.ask", "")]).await? {
-            let age = container.created_at.map(|made| clock::now().duration_since(made).unsigned_abs());
-            if age.is_some_and(|age| age > LEFT_OVER) {
-                self.engine.remove(&container.id, Removal::Forced).await?;
+        for leftover in self.leftovers().await? {
+            match self.remove(&leftover).await {
+                Ok(()) | Err(Error::InUse(_)) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(())
     }
+
+    /// Finds what no environment on the engine is made from any more, and what was left over; in the order in which it can be removed.
+    pub async fn leftovers(&self) -> Result<Vec<Leftover>, Error> {
+        let own = owner(&self.dirs);
+        let mut found = Vec::new();
+        for label in [OWNER, STAGE] {
+            for image in self.engine.dangling_images(&[(label, &own)]).await? {
+                let name = format!("an interrupted or replaced build, {}", super::short(&image));
+                found.push(Leftover { name, bytes: image.size, what: What::Image(image.into()) });
+            }
+        }
+        let needed: BTreeSet<String> =
+            self.engine.images(&[(ENVIRONMENT, "")]).await?.into_iter().filter_map(|mut image| image.labels.remove(BASE)).collect();
+        for image in self.engine.images(&[]).await?.into_iter().filter(|image| !needed.contains(image.id.as_str())) {
+            let names = image.tags.len() + image.digests.len();
+            let is_made = image.labels.contains_key(DOCKERFILE) && image.labels.get(OWNER).is_some_and(|owner| *owner == own);
+            if is_made {
+                let name = image.tags.first().cloned().unwrap_or_else(|| image.id.to_string());
+                found.push(Leftover { name, bytes: image.size, what: What::Image(image.into()) });
+                continue;
+            }
+            // An image that has no other name is its owner's, who knows it by its id.
+            for tag in image.tags.iter().filter(|tag| names > 1 && tag.starts_with(BASES)) {
+                found.push(Leftover { name: tag.clone(), bytes: 0, what: What::Name(tag.clone()) });
+            }
+        }
+        let asked = self.engine.list(&[("sendoff.ask", "")]).await?;
+        for container in asked.into_iter().chain(self.engine.list(&[("sendoff.probe", "")]).await?) {
+            let age = container.created_at.map(|made| clock::now().duration_since(made).unsigned_abs());
+            if age.is_some_and(|age| age > LEFT_OVER) {
+                found.push(Leftover { name: container.name, bytes: 0, what: What::Container(container.id.to_string()) });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Removes what is left over; one that is used by now is [`Error::InUse`].
+    pub async fn remove(&self, leftover: &Leftover) -> Result<(), Error> {
+        match &leftover.what {
+            What::Image(image) if !remove(&self.engine, image).await? => return Err(Error::InUse(leftover.name.clone())),
+            What::Image(_) => {}
+            What::Name(tag) => self.engine.remove_image(tag).await?,
+            What::Container(id) => self.engine.remove(id, Removal::Forced).await?,
+        }
+        Ok(())
+    }
+}
+
+/// Something that the making of images has left on an engine.
+#[derive(Debug, Clone)]
+pub struct Leftover {
+    /// What people know it by.
+    pub name: String,
+    /// How much it takes.
+    pub bytes: u64,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Image(Box<Image>),
+    Name(String),
+    Container(String),
 }
 
 /// Removes an image with all its names; false when a container keeps it.

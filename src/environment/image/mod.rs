@@ -34,6 +34,7 @@ use settings::Settings;
 use steps::Steps;
 
 pub use base::BaseImage;
+pub use kept::Leftover;
 
 /// The venv inside of every image.
 pub const VENV: &str = "/opt/sendoff/env";
@@ -84,6 +85,11 @@ impl Images {
     /// Returns whether a cache has ever made an image; where it has not, no engine need be asked about its images.
     pub fn exist(dirs: &Dirs) -> bool {
         dirs.cache.join("images").is_dir()
+    }
+
+    /// Returns the engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     fn locks(&self) -> PathBuf {

@@ -5,7 +5,7 @@
 //! container     the container's id, from its creation until it is removed; of each node in its own folder
 //! network       the id of the private network of the nodes, likewise
 //! watched       its presence says that this store has not made the containers; which one has
-//! keep          its presence keeps the container after the job
+//! uncollected   its presence says that what the job left is only in its container, which stays therefore
 //! ```
 
 use std::path::Path;
@@ -76,7 +76,7 @@ pub(super) fn is_another_stores(attempt: &Attempt) -> bool {
 
 /// Returns whether the container stays.
 pub(super) fn is_kept(attempt: &Attempt) -> bool {
-    attempt.path("keep").exists()
+    attempt.is_kept() || attempt.path("uncollected").exists()
 }
 
 /// Says in the supervisor's own log what nobody else hears of.
@@ -90,7 +90,7 @@ pub(super) fn say(attempt: &Attempt, text: &str) {
 /// Says it, and keeps the container for it.
 pub(super) fn note(attempt: &Attempt, text: &str) {
     say(attempt, text);
-    let _ = std::fs::write(attempt.path("keep"), b"").context("write", attempt.path("keep"));
+    let _ = std::fs::write(attempt.path("uncollected"), b"").context("write", attempt.path("uncollected"));
 }
 
 /// Returns what tells our containers from those of others on the same engine: the data folder.

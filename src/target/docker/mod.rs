@@ -16,6 +16,7 @@ mod inputs;
 mod log;
 mod marks;
 mod nodes;
+pub mod owner;
 pub mod place;
 mod probe;
 mod remove;
@@ -38,6 +39,7 @@ use crate::engine::{Endpoint, Engine};
 use crate::job::attempt::{Attempt, Claim};
 use crate::job::{JobId, JobSpec, JobState, Launch, Mount, Outcome};
 use crate::support::clock;
+use crate::support::words::all_of;
 
 use standing::Standing;
 
@@ -141,6 +143,7 @@ impl Target for Docker {
     }
 
     async fn prepare(&self, spec: &JobSpec) -> Result<(), Error> {
+        owner::store(self.attempts.data())?;
         self.attempts.write_bundle(spec, &Self::bootstrap(spec)?)?;
         let endpoint = self.endpoint.as_ref().expect("who prepares a job has named an engine");
         marks::choose(&self.attempts.of_spec(spec), endpoint)
@@ -196,6 +199,28 @@ impl Target for Docker {
 
     async fn collect(&self, job: &JobRef, into: &Path) -> Result<usize, Error> {
         self.attempts.collect(job, Path::new(place::HOME), into)
+    }
+
+    fn kept(&self, job: &JobRef) -> Option<String> {
+        let attempt = self.attempts.of(job);
+        let spec = attempt.spec().ok().flatten()?;
+        let made = nodes::made(&attempt, &spec);
+        let names = all_of(made.iter().map(|made| &made.node.name));
+        match made.as_slice() {
+            _ if !marks::is_kept(&attempt) => None,
+            [] => None,
+            [_] => Some(format!("its container {names}")),
+            _ => Some(format!("its containers {names}")),
+        }
+    }
+
+    async fn forget(&self, job: &JobRef) -> Result<(), Error> {
+        let attempt = self.attempts.of(job);
+        if !attempt.path("engine.json").exists() {
+            return Ok(());
+        }
+        let engine = Engine::connect(&marks::endpoint(&attempt)?).await?;
+        remove::everything(&engine, self.attempts.data(), job).await
     }
 
     async fn shell(&self, job: &JobRef, visit: &Visit) -> Result<Shell, Error> {

@@ -1,7 +1,9 @@
 //! What is where in a job's container, and what the container and its labels are called.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
+use super::owner;
 use crate::job::{JobId, JobSpec, User};
 use crate::support::platform;
 use crate::target::config::DockerSpec;
@@ -21,6 +23,8 @@ pub const NODES: &str = "sendoff.nodes";
 pub const DIGEST: &str = "sendoff.digest";
 /// The label with the data folder of who submitted it, for those who share an engine.
 pub const OWNER: &str = "sendoff.owner";
+/// The label with the name of that folder's store, which no other has: see [`super::owner`].
+pub const STORE: &str = "sendoff.store";
 
 /// The labels with the parts of the request, for whoever has to say what differs.
 pub const CONFIG: &str = "sendoff.config";
@@ -52,22 +56,29 @@ pub fn names(spec: &JobSpec) -> Vec<String> {
     if spec.nodes == 1 { vec![name] } else { (0..spec.nodes).map(|rank| format!("{name}-n{rank}")).collect() }
 }
 
-/// Returns the labels of what belongs to an attempt.
-pub fn labels(spec: &JobSpec, owner: &str) -> BTreeMap<String, String> {
-    [
+/// Returns the labels of what belongs to an attempt of whoever has this data folder.
+pub fn labels(spec: &JobSpec, data: &str) -> BTreeMap<String, String> {
+    let own = [
         (JOB, spec.id.to_string()),
         (ATTEMPT, spec.attempt.to_string()),
         (DIGEST, spec.digest.clone()),
-        (OWNER, owner.to_owned()),
         (CONFIG, spec.request.config.clone()),
         (SNAPSHOT, spec.snapshot.clone()),
         (ENVIRONMENT, spec.request.environment.clone()),
-        (MACHINE, platform::host_name()),
         (NODES, spec.nodes.to_string()),
         (GRACE, spec.grace.as_millis().to_string()),
-    ]
-    .map(|(label, value)| (label.to_owned(), value))
-    .into()
+    ];
+    own.map(|(label, value)| (label.to_owned(), value)).into_iter().chain(owned(data)).collect()
+}
+
+/// Returns the labels that say whose something is.
+pub fn owned(data: &str) -> BTreeMap<String, String> {
+    let store = owner::known(Path::new(data)).map(|store| (STORE, store));
+    [(OWNER, data.to_owned()), (MACHINE, platform::host_name())]
+        .into_iter()
+        .chain(store)
+        .map(|(label, value)| (label.to_owned(), value))
+        .collect()
 }
 
 /// Returns the user whose processes run in a container, so that their files are those of who submits; nobody that is anything on the

@@ -1,13 +1,15 @@
 //! Removes what a job has on its engine.
 
+use std::path::Path;
+
 use futures_util::future::join_all;
 
 use crate::engine::{Engine, Removal};
 use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
-use crate::target::Error;
+use crate::target::{Error, JobRef};
 
-use super::{elsewhere, marks, nodes};
+use super::{elsewhere, marks, nodes, owner, place};
 
 /// Removes what an attempt has whose outcome, log and outputs are kept; what could not be collected stays, with all that is around it.
 pub(super) async fn collected(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
@@ -42,6 +44,25 @@ pub(super) async fn containers(engine: &Engine, attempt: &Attempt, spec: &JobSpe
     for made in nodes::made(attempt, spec).iter().rev() {
         engine.remove(&made.id, Removal::Forced).await?;
         marks::forget(&made.node.folder);
+    }
+    Ok(())
+}
+
+/// Removes all that an attempt has on an engine by its labels, whatever our files know of it: containers, those of shells among them,
+/// then the networks that they were on, and volumes.
+pub(super) async fn everything(engine: &Engine, data: &Path, job: &JobRef) -> Result<(), Error> {
+    let Some(store) = owner::known(data) else { return Ok(()) };
+    let (id, attempt) = (job.id.as_str(), job.attempt.to_string());
+    let ours = [(place::STORE, store.as_str()), (place::JOB, id), (place::ATTEMPT, attempt.as_str())];
+    let shells = [(place::STORE, store.as_str()), (place::SHELL, id)];
+    for container in engine.list(&ours).await?.into_iter().chain(engine.list(&shells).await?) {
+        engine.remove(&container.id, Removal::Forced).await?;
+    }
+    for network in engine.networks(&ours).await? {
+        engine.remove_network(&network.id).await?;
+    }
+    for volume in engine.volumes(&ours).await? {
+        engine.remove_volume(&volume.name).await?;
     }
     Ok(())
 }

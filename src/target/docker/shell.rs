@@ -3,6 +3,7 @@
 //! ```text
 //! running   exec -> attend
 //! ended     create, put the bundle, start, exec unpack -> exec -> attend -> remove
+//! kept      create, put what is in the kept container, start -> exec -> attend -> remove
 //! ```
 //!
 //! What runs is always one more process in a container that does nothing else, so that its variables are in no description. A fresh
@@ -16,7 +17,7 @@ use tokio::io::AsyncWrite;
 
 use super::archive::pack;
 use super::{create, marks, place};
-use crate::engine::{ContainerSpec, Engine, Error as EngineError, Exec, ExecSpec, Input, Piece, Removal, State, Terminal};
+use crate::engine::{Container, ContainerSpec, Engine, Error as EngineError, Exec, ExecSpec, Input, Piece, Removal, State, Tar, Terminal};
 use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
 use crate::support::lock::Lock;
@@ -72,17 +73,20 @@ impl Guest {
 
 /// Opens a shell beside an attempt.
 pub(super) async fn open(engine: Engine, attempt: &Attempt, spec: &JobSpec, visit: &Visit) -> Result<Shell, Error> {
-    let running = match marks::container(attempt) {
-        Some(id) => engine.inspect(&id).await?.filter(|container| container.state == State::Running),
+    let there = match marks::container(&attempt.node(visit.node)) {
+        Some(id) => engine.inspect(&id).await?,
         None => None,
     };
-    if let Some(container) = running {
+    if let Some(container) = there.as_ref().filter(|container| container.state == State::Running) {
         let exec = engine.exec(&container.id, &shell(spec, visit)).await?;
         return Ok(Shell { room: Room::TheJobs, missing: Vec::new(), door: Door::Inside(Inside::new(engine, exec, None).into()) });
     }
-    let (fresh, missing) = furnish(&engine, attempt, spec).await?;
+    let left = there.filter(|container| container.has_ended() && attempt.is_kept());
+    let room = if left.is_some() { Room::AsLeft } else { Room::Fresh };
+    let (fresh, mut missing) = furnish(&engine, attempt, spec, left).await?;
+    missing.extend((spec.nodes > 1).then(|| "the other nodes".to_owned()));
     match engine.exec(&fresh.container, &shell(spec, visit)).await {
-        Ok(exec) => Ok(Shell { room: Room::Fresh, missing, door: Door::Inside(Inside::new(engine, exec, Some(fresh)).into()) }),
+        Ok(exec) => Ok(Shell { room, missing, door: Door::Inside(Inside::new(engine, exec, Some(fresh)).into()) }),
         Err(error) => {
             let _ = engine.remove(&fresh.container, Removal::Forced).await;
             Err(error.into())
@@ -118,8 +122,9 @@ fn shell(spec: &JobSpec, visit: &Visit) -> ExecSpec {
     }
 }
 
-/// Makes a container as the job's was when its command started; returns what it lacks, too. A failure leaves none.
-async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(Fresh, Vec<String>), Error> {
+/// Makes a container as the job's was when its command started, or with all of ours that is in the one that was left; returns what it
+/// lacks, too. A failure leaves none.
+async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec, left: Option<Container>) -> Result<(Fresh, Vec<String>), Error> {
     let leases: Vec<Lock> = spec.leases.iter().filter_map(|file| Lock::shared(file).ok()).collect();
     let image = &create::of(spec).image;
     if engine.image(image).await?.is_none() {
@@ -131,6 +136,11 @@ async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(
     missing.extend(spec.gpus.filter(|count| *count > 0).map(|_| "GPUs".to_owned()));
     let container = engine.create(&described(spec, attempt)).await?;
     let made = async {
+        if let Some(left) = left {
+            let pieces = engine.get(&left.id, place::HOME)?.map(|piece| piece.map_err(std::io::Error::other));
+            engine.put(&container, "/", Tar::Stream(pieces.boxed())).await?;
+            return Ok(engine.start_attached(&container).await?);
+        }
         let bundle = pack(create::of(spec).user, move |tar| {
             tar.folder("sendoff", 0o755)?;
             for name in ["state", "home", "work", "collected", "inputs"] {
@@ -165,9 +175,7 @@ fn described(spec: &JobSpec, attempt: &Attempt) -> ContainerSpec {
         name: format!("{}-shell-{random}", spec.id),
         image: container.image.clone(),
         entrypoint: Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), "cat >/dev/null".to_owned()]),
-        labels: [(place::SHELL, spec.id.to_string()), (place::OWNER, marks::owner(attempt))]
-            .map(|(label, value)| (label.to_owned(), value))
-            .into(),
+        labels: [(place::SHELL.to_owned(), spec.id.to_string())].into_iter().chain(place::owned(&marks::owner(attempt))).collect(),
         user: Some(format!("{}:{}", container.user.uid, container.user.gid)),
         working_directory: Some(place::HOME.to_owned()),
         cpus: spec.cpus.map(f64::from),

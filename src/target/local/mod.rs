@@ -98,6 +98,17 @@ impl Target for Local {
         self.attempts.collect(job, &folder.canonicalize().unwrap_or(folder), into)
     }
 
+    fn kept(&self, job: &JobRef) -> Option<String> {
+        let attempt = self.attempts.of(job);
+        let work = attempt.path("work");
+        (attempt.is_kept() && work.is_dir()).then(|| format!("its working directory `{}`", work.display()))
+    }
+
+    async fn forget(&self, _job: &JobRef) -> Result<(), Error> {
+        // All of it is in the job's folder.
+        Ok(())
+    }
+
     async fn shell(&self, job: &JobRef, visit: &Visit) -> Result<Shell, Error> {
         let (attempt, spec) = self.attempts.known(job)?;
         shell::open(&attempt, &spec, visit)

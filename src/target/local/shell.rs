@@ -26,8 +26,13 @@ pub(super) fn open(attempt: &Attempt, spec: &JobSpec, visit: &Visit) -> Result<S
         return Err(Error::EnvironmentGone { id: spec.id.to_string(), what: spec.python.display().to_string() });
     }
     let work = attempt.path("work");
-    let runs = matches!(attempt.find()?, Finding::Alive(_)) && work.is_dir();
-    let folder = if runs { None } else { Some(copy(attempt, spec)?) };
+    let runs = matches!(attempt.find()?, Finding::Alive(_));
+    let room = match work.is_dir() {
+        true if runs => Room::TheJobs,
+        true if attempt.is_kept() => Room::AsLeft,
+        _ => Room::Fresh,
+    };
+    let folder = if room == Room::Fresh { Some(copy(attempt, spec)?) } else { None };
     let words = visit.words();
     let mut command = Command::new(&words[0]);
     command.args(&words[1..]).env_clear();
@@ -39,7 +44,7 @@ pub(super) fn open(attempt: &Attempt, spec: &JobSpec, visit: &Visit) -> Result<S
     };
     let limits = [("resources.cpus", spec.cpus.is_some()), ("resources.memory", spec.memory.is_some())];
     Ok(Shell {
-        room: if runs { Room::TheJobs } else { Room::Fresh },
+        room,
         missing: limits.iter().filter(|(_, is_set)| *is_set).map(|(key, _)| format!("the limit of `{key}`")).collect(),
         door: Door::Here(Box::new(Here { command, _folder: folder, _leases: leases })),
     })

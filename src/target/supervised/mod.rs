@@ -44,6 +44,11 @@ impl Attempts {
         Self { data: data.to_owned() }
     }
 
+    /// Returns the data folder.
+    pub(super) fn data(&self) -> &Path {
+        &self.data
+    }
+
     pub(super) fn of(&self, job: &JobRef) -> Attempt {
         Attempt::new(&self.data, &job.id, job.attempt)
     }

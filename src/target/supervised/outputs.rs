@@ -3,22 +3,30 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
 use crate::support::fs::{self, Context};
 use crate::support::platform;
 use crate::target::Error;
 
-/// Moves `./outputs` and `./logs` to what is kept, and removes the working directory once that is done.
-pub(super) fn keep(attempt: &Attempt) {
+/// Moves `./outputs` and `./logs` to what is kept, and removes the working directory once that is done. One that is to stay, and in which the
+/// job ran, gets links to where they are now.
+pub(super) fn keep(attempt: &Attempt, spec: &JobSpec) {
     let work = attempt.path("work");
+    let stays = attempt.is_kept() && spec.container.is_none();
     let moved = ["outputs", "logs"].iter().all(|name| {
         let from = work.join(name);
         // Not a link: what that leads to may be anybody's.
         let is_folder = from.symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
-        !is_folder || merge(&from, &attempt.path("collected").join(name)).is_ok()
+        let collected = attempt.path("collected").join(name);
+        let moved = !is_folder || merge(&from, &collected).is_ok();
+        if stays && is_folder && moved && fs::remove_dir_all(&from).is_ok() {
+            let _ = platform::link(&collected, &from);
+        }
+        moved
     });
     // Kept where it is rather than lost.
-    if moved {
+    if moved && !stays {
         let _ = fs::remove_dir_all(&work);
     }
 }

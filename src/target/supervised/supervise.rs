@@ -138,7 +138,7 @@ pub fn supervise(folder: &Path, turn: Turn, runner: &dyn Runner, closing: &Arc<i
         .and_then(|()| run(&job, runner, &launch, closing, places?))
         .unwrap_or_else(|error| broken(&causes::in_one_line(&error)));
     runner.end(&job);
-    (0..spec.nodes).for_each(|rank| outputs::keep(&attempt.node(rank)));
+    (0..spec.nodes).for_each(|rank| outputs::keep(&attempt.node(rank), spec));
     fault::point("supervisor.after-exit");
     attempt.write_outcome(&outcome)?;
     fault::point("supervisor.after-exit-record");

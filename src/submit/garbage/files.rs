@@ -1,114 +1,27 @@
-//! What sendoff made and no longer needs: found by going through all of its folders, removed only when nobody holds it.
-//!
-//! A submission makes snapshot and environment before there is a job that names them. It holds a shared lock meanwhile ([`in_use`]), and
-//! nothing is removed while somebody does.
+//! What is left in our folders.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Jobs};
+use super::{Item, Kind, Thing};
 use crate::environment::Environments;
+use crate::job::Record;
 use crate::job::attempt::{Attempt, Finding};
-use crate::job::{self, Record};
 use crate::relay::personal::Personal;
 use crate::snapshot::{SnapshotId, Store};
 use crate::support::dirs::Dirs;
-use crate::support::fs;
-use crate::support::lock::{self, Lock};
+use crate::support::lock;
 
-/// What kind of thing it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// An archive with its manifest that no job names.
-    Snapshot,
-    /// An environment that no job names.
-    Environment,
-    /// The lock of requirements that no environment was made from.
-    RequirementsLock,
-    /// What is known of a source directory that no job was made from.
-    StatCache,
-    /// A part of something that was interrupted.
-    Leftover,
-    /// A folder of a job that is not known, or empty.
-    JobFolder,
-    /// A lock file that belongs to nothing.
-    LockFile,
-    /// A place in a queue whose job is gone.
-    Ticket,
-    /// A relay of `tracking env` that has ended and delivered everything.
-    Relay,
-    /// A job store that was broken and moved aside.
-    BrokenStore,
-}
-
-/// One thing that is not needed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    /// Its kind.
-    pub kind: Kind,
-    /// What people know it by.
-    pub name: String,
-    /// How much it takes.
-    pub bytes: u64,
-    /// The files and folders that it is.
-    paths: Vec<PathBuf>,
-    /// The lock that a live job, or whoever builds it, would hold.
-    guard: Option<PathBuf>,
-}
-
-/// Takes the lock that keeps what is being made from being taken for garbage.
-pub(super) fn in_use(dirs: &Dirs) -> Result<Lock, fs::Error> {
-    Lock::shared(&lock_file(dirs))
-}
-
-fn lock_file(dirs: &Dirs) -> PathBuf {
-    dirs.cache.join("use.lock")
-}
-
-/// Returns everything that is not needed, in order of its kind.
-pub fn garbage(jobs: &Jobs, dirs: &Dirs) -> Result<Vec<Item>, Error> {
-    let records = jobs.store.newest(usize::MAX)?;
-    let mut search = Search { dirs, records: &records, found: Vec::new() };
+/// Finds everything that no record names.
+pub(super) fn find(dirs: &Dirs, records: &[Record]) -> Vec<Item> {
+    let mut search = Search { dirs, records, found: Vec::new() };
     search.snapshots();
     search.environments();
     search.caches();
     search.jobs();
     search.queues();
     search.relays();
-    search.found.sort_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
-    Ok(search.found)
-}
-
-/// Removes what [`garbage`] found; returns what could be, since a live job may hold a part of it by now.
-pub fn remove_garbage(items: Vec<Item>, dirs: &Dirs) -> Result<Vec<Item>, Error> {
-    let alone = Lock::try_exclusive(&lock_file(dirs)).map_err(job::Error::File)?;
-    if alone.is_none() {
-        return Err(Error::Busy);
-    }
-    Ok(remove(items)?)
-}
-
-fn remove(items: Vec<Item>) -> Result<Vec<Item>, job::Error> {
-    let mut removed = Vec::new();
-    for item in items {
-        let _guard = match &item.guard {
-            Some(guard) => match Lock::try_exclusive(guard)? {
-                Some(lock) => Some(lock),
-                None => continue,
-            },
-            None => None,
-        };
-        for path in &item.paths {
-            if path.is_dir() && !path.is_symlink() {
-                fs::remove_dir_all(path)?;
-            } else {
-                fs::remove_file(path)?;
-            }
-        }
-        removed.push(item);
-    }
-    Ok(removed)
+    search.found
 }
 
 struct Search<'a> {
@@ -122,7 +35,7 @@ impl Search<'_> {
         let paths: Vec<PathBuf> = paths.into_iter().filter(|path| path.symlink_metadata().is_ok()).collect();
         if !paths.is_empty() {
             let bytes = paths.iter().map(|path| size(path)).sum();
-            self.found.push(Item { kind, name: name.into(), bytes, paths, guard });
+            self.found.push(Item { kind, name: name.into(), bytes, thing: Thing::Files { paths, guard } });
         }
     }
 
@@ -221,8 +134,9 @@ impl Search<'_> {
     fn attempt(&mut self, job: &str, attempt: &Attempt) {
         let mut paths = vec![attempt.path("snapshot.zip"), attempt.path(".reserve"), attempt.path(".status.json")];
         let work = attempt.path("work");
+        let is_folder = |name: &str| work.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
         // Outputs that could not be collected are not garbage.
-        if !work.join("outputs").exists() && !work.join("logs").exists() {
+        if !is_folder("outputs") && !is_folder("logs") {
             paths.push(work);
         }
         let names = |name: &str| name.starts_with(".claim-") || name.starts_with(".tmp-");
