@@ -46,6 +46,15 @@ pub enum Piece {
     Err(Bytes),
 }
 
+impl Piece {
+    pub(super) fn read(piece: Result<LogOutput, bollard::errors::Error>) -> Result<Self, bollard::errors::Error> {
+        Ok(match piece? {
+            LogOutput::StdErr { message } => Self::Err(message),
+            piece => Self::Out(piece.into_bytes()),
+        })
+    }
+}
+
 /// A process that runs, with its ends.
 pub struct Exec {
     /// What it writes, to the end.
@@ -79,11 +88,7 @@ impl Engine {
             return Err(Error::Unreadable { act, source: Said("the process runs without its ends".to_owned()) });
         };
         let engine = self.clone();
-        let output = output.map(move |piece| match piece {
-            Ok(LogOutput::StdErr { message }) => Ok(Piece::Err(message)),
-            Ok(piece) => Ok(Piece::Out(piece.into_bytes())),
-            Err(error) => Err(engine.failed(act.clone(), error)),
-        });
+        let output = output.map(move |piece| Piece::read(piece).map_err(|error| engine.failed(act.clone(), error)));
         if let Some(terminal) = spec.terminal {
             self.resize(&made.id, terminal).await?;
         }

@@ -3,10 +3,19 @@
 use std::pin::Pin;
 
 use bollard::query_parameters::AttachContainerOptionsBuilder;
+use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use super::error::Object;
-use super::{Engine, Error, Said, name};
+use super::{Engine, Error, Piece, Said, name};
+
+/// Both ends of a container that has been started.
+pub struct Ends {
+    /// What it writes, to its end.
+    pub output: Pin<Box<dyn Stream<Item = Result<Piece, Error>> + Send>>,
+    /// What it reads.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+}
 
 /// The open standard input of a container that has been started.
 pub struct Input {
@@ -33,6 +42,19 @@ impl Engine {
         let attached = self.act(|| act(container), self.docker.attach_container(container, Some(options))).await?;
         self.start(container).await?;
         Ok(Input { engine: self.clone(), container: container.to_owned(), writer: attached.input, _output: Box::new(attached.output) })
+    }
+
+    /// Starts a container and returns both of its ends, from its first byte on.
+    ///
+    /// The container must have been made with [`super::ContainerSpec::open_stdin`]; its input ends when the connection does.
+    pub async fn start_with_ends(&self, container: &str) -> Result<Ends, Error> {
+        let container = name::plain(Object::Container, container)?.to_owned();
+        let options = AttachContainerOptionsBuilder::default().stream(true).stdin(true).stdout(true).stderr(true).build();
+        let attached = self.act(|| act(&container), self.docker.attach_container(&container, Some(options))).await?;
+        self.start(&container).await?;
+        let engine = self.clone();
+        let output = attached.output.map(move |piece| Piece::read(piece).map_err(|error| engine.failed(act(&container), error)));
+        Ok(Ends { output: Box::pin(output), input: attached.input })
     }
 }
 

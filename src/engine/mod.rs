@@ -49,7 +49,7 @@ pub use error::{Error, Object, PullFailure, Refusal, Said};
 pub use exec::{Exec, ExecSpec, Piece, Terminal};
 pub use files::Tar;
 pub use image::{Image, ImageId, PullProgress};
-pub use input::Input;
+pub use input::{Ends, Input};
 pub use logs::Follow;
 pub use memory::MemoryUse;
 pub use network::Network;

@@ -48,7 +48,10 @@ pub struct ContainerSpec {
     pub no_new_privileges: bool,
     /// Whether it has a standard input, for [`Engine::start_with_input`].
     pub open_stdin: bool,
-    /// The network's name, or `host` or `none`; the engine's default bridge when not given.
+    /// Whether what it writes is kept by nobody: only who is attached sees it.
+    pub unlogged: bool,
+    /// The network's name, `host`, `none`, or `container:` with the id of a container whose network it shares; the engine's default bridge when
+    /// not given.
     pub network: Option<String>,
     /// Other names that the container has in its network.
     pub aliases: Vec<String>,
@@ -180,7 +183,7 @@ fn host(spec: &ContainerSpec) -> HostConfig {
             .then(|| spec.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect()),
         mounts: (!spec.mounts.is_empty()).then(|| spec.mounts.iter().map(mount).collect()),
         port_bindings: (!spec.ports.is_empty()).then(|| bindings(&spec.ports)),
-        log_config: Some(log()),
+        log_config: Some(if spec.unlogged { unlogged() } else { log() }),
         auto_remove: Some(false),
         ..HostConfig::default()
     }
@@ -190,6 +193,10 @@ fn host(spec: &ContainerSpec) -> HostConfig {
 fn log() -> HostConfigLogConfig {
     let options = [("max-size", "1000t"), ("mode", "blocking")].map(|(key, value)| (key.to_owned(), value.to_owned()));
     HostConfigLogConfig { typ: Some("json-file".to_owned()), config: Some(HashMap::from(options)) }
+}
+
+fn unlogged() -> HostConfigLogConfig {
+    HostConfigLogConfig { typ: Some("none".to_owned()), config: None }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a number of CPUs is small, and what exceeds the type saturates")]

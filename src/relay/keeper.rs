@@ -82,8 +82,7 @@ impl Keeper {
     ///
     /// `program` is sendoff's own binary. Nothing is left behind on failure.
     pub fn start(program: PathBuf, listen: Listen, task: Task) -> Result<Self, Error> {
-        let Listen::At(address) = listen;
-        let listener = TcpListener::bind(SocketAddrV4::new(address, 0)).map_err(Error::Listen)?;
+        let listener = TcpListener::bind(SocketAddrV4::new(listen.address(), 0)).map_err(Error::Listen)?;
         Self::on(program, listener, task)
     }
 

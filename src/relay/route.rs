@@ -1,6 +1,6 @@
 //! How a job reaches its tracker: one pure function, tested as a table.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 
 /// Where the tracker is, seen from the submitting machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Placement {
     Beside,
     /// On the machine of the container engine, the job being in a container that reaches it at this gateway address.
     Gateway(Ipv4Addr),
+    /// On the submitting machine's loopback interface, which the job reaches by this name.
+    Named(&'static str),
     /// On another machine, beside the job; it reaches loopback trackers of the submitting machine through a tunnel that ends at this port there.
     Elsewhere {
         /// The tunnel's port on the job's machine; `None` when there is no tunnel.
@@ -34,6 +36,26 @@ pub enum Placement {
 pub enum Listen {
     /// On this address, at a port that the system chooses.
     At(Ipv4Addr),
+    /// On loopback, at a port that the system chooses; the job knows it by this name.
+    Behind(&'static str),
+}
+
+impl Listen {
+    /// Returns the address.
+    pub fn address(self) -> Ipv4Addr {
+        match self {
+            Self::At(address) => address,
+            Self::Behind(_) => Ipv4Addr::LOCALHOST,
+        }
+    }
+
+    /// Returns the job's URI of a relay that listens there.
+    pub fn uri(self, relay: SocketAddr) -> String {
+        match self {
+            Self::At(_) => format!("http://{relay}"),
+            Self::Behind(name) => format!("http://{name}:{}", relay.port()),
+        }
+    }
 }
 
 /// How a job reaches its tracker.
@@ -41,7 +63,7 @@ pub enum Listen {
 pub enum Route {
     /// Through a relay.
     Relay {
-        /// Where it listens; the job's URI is this address with the relay's port.
+        /// Where it listens; the job's URI is this with the relay's port: see [`Listen::uri`].
         listen: Listen,
         /// The tracker's address as the relay has it; `None` means that it spools and the client delivers later.
         upstream: Option<String>,
@@ -65,6 +87,7 @@ pub fn route(uri: &str, tracker: Tracker, placement: &Placement) -> Route {
         (Placement::Beside, _) => relay(Ipv4Addr::LOCALHOST, Some(uri.to_owned())),
         // The relay is on the tracker's own machine, so its loopback address is good.
         (Placement::Gateway(address), _) => relay(*address, Some(uri.to_owned())),
+        (Placement::Named(name), _) => Route::Relay { listen: Listen::Behind(name), upstream: Some(uri.to_owned()) },
         (Placement::Elsewhere { .. }, Tracker::Remote) => relay(Ipv4Addr::LOCALHOST, Some(uri.to_owned())),
         (Placement::Elsewhere { tunnel: Some(port) }, Tracker::Loopback) => {
             relay(Ipv4Addr::LOCALHOST, Some(format!("http://127.0.0.1:{port}")))
@@ -104,6 +127,7 @@ mod tests {
             (far, Placement::Beside, relay(local, Some(far))),
             (own, Placement::Gateway(gateway), relay(gateway, Some(own))),
             (far, Placement::Gateway(gateway), relay(gateway, Some(far))),
+            (own, Placement::Named("host.test"), Route::Relay { listen: Listen::Behind("host.test"), upstream: Some(own.to_owned()) }),
             (own, Placement::Elsewhere { tunnel: Some(41234) }, relay(local, Some("http://127.0.0.1:41234"))),
             (far, Placement::Elsewhere { tunnel: Some(41234) }, relay(local, Some(far))),
             (own, Placement::Elsewhere { tunnel: None }, relay(local, None)),

@@ -1,7 +1,6 @@
 //! What the supervisor does for tracking around a job: the relay that the job talks to, the artifacts for reproduction at its start, the
 //! true final status at its end.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -18,7 +17,7 @@ use crate::support::{causes, fs};
 use crate::target;
 use crate::target::docker::InContainer;
 use crate::target::local::Process;
-use crate::target::supervised::{self, Closing, Runner, Turn, Vicinity};
+use crate::target::supervised::{self, Closing, Given, Runner, Turn, Vicinity};
 use crate::tracking::{self, Client, Connection, Relaying, Status};
 
 /// What travels to the supervisor in a launch's `closing`.
@@ -72,14 +71,15 @@ pub fn supervise(folder: &Path, turn: Turn) -> Result<(), target::Error> {
 }
 
 impl Closing for Tracker {
-    fn before(&self, spec: &JobSpec, closing: &Secret, vicinity: Vicinity) -> Result<BTreeMap<String, Secret>, String> {
-        let Some(task) = read(closing) else { return Ok(BTreeMap::new()) };
+    fn before(&self, spec: &JobSpec, closing: &Secret, vicinity: Vicinity) -> Result<Given, String> {
+        let Some(task) = read(closing) else { return Ok(Given::default()) };
         let placement = match vicinity {
             Vicinity::Beside => relay::Placement::Beside,
             Vicinity::Gateway(address) => relay::Placement::Gateway(address),
+            Vicinity::Named(host) => relay::Placement::Named(host),
         };
         let tracker = relay::tracker_of(&task.connection.uri);
-        let (address, uri) = match relay::route(&task.connection.uri, tracker, &placement) {
+        let (listen, uri) = match relay::route(&task.connection.uri, tracker, &placement) {
             relay::Route::Relay { listen, upstream } => (listen, upstream),
             relay::Route::Direct { .. } | relay::Route::None { .. } => return Err("there is no way to the tracker".to_owned()),
         };
@@ -100,7 +100,7 @@ impl Closing for Tracker {
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
         let keeper = match &before {
             Some(place) => relay::listen(place.address).and_then(|listener| Keeper::on(program, listener, own)),
-            None => Keeper::start(program, address, own),
+            None => Keeper::start(program, listen, own),
         };
         let keeper = keeper.map_err(|error| causes::in_one_line(&error))?;
         if spec.container.is_some() && before.is_none() {
@@ -108,9 +108,10 @@ impl Closing for Tracker {
             let text = serde_json::to_vec(&place).expect("plain data of ours always serialises");
             fs::write_private(Place::file(&self.attempt), &text).map_err(|error| causes::in_one_line(&error))?;
         }
-        let variables = tracking::through_relay(&keeper.uri(), &token, &spec.variables);
+        let secrets = tracking::through_relay(&listen.uri(keeper.address()), &token, &spec.variables);
+        let relay = Some(keeper.address());
         *self.relay.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(keeper);
-        Ok(variables)
+        Ok(Given { secrets, relay })
     }
 
     fn started(&self, _spec: &JobSpec, closing: &Secret) {

@@ -192,7 +192,11 @@ pub(super) fn wanted(run: &RunConfig) -> Wanted {
         Input::Local { path, .. } => Some(path.clone()),
         Input::Literal(_) | Input::OnTarget { .. } => None,
     };
-    Wanted { inputs: run.inputs.iter().filter_map(path).collect(), is_tracked: run.tracking.value.uri.is_some() }
+    Wanted {
+        inputs: run.inputs.iter().filter_map(path).collect(),
+        nodes: run.resources.nodes.unwrap_or(1),
+        is_tracked: run.tracking.value.uri.is_some(),
+    }
 }
 
 /// Lets an earlier job decide what no flag does: the experiment, the tracker, and how the script is attached.

@@ -17,6 +17,7 @@ use crate::job::{JobId, JobSpec, JobState, Record, TrackingRecord, node};
 use crate::snapshot;
 use crate::support::dirs::Dirs;
 use crate::support::secret::Secret;
+use crate::target::config::TargetConfig;
 use crate::target::docker::place;
 use crate::tracking::{self, Connection};
 
@@ -113,7 +114,10 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
         }
     }
     let bootstrap = targets::chosen(&plan.run.target.value, dirs, variables)?.render(&spec)?;
-    let travels = "in a file of mode 0600 that the bootstrap reads and removes before the command starts";
+    let travels = match plan.run.target.value.config {
+        TargetConfig::Docker(_) => "over the bootstrap's standard input: in no file, and in nothing that the container engine keeps",
+        _ => "in a file of mode 0600 that the bootstrap reads and removes before the command starts",
+    };
     let mut secrets: Vec<SecretVariable> = parts.launch(None).secrets.into_keys().map(|name| SecretVariable { name, travels }).collect();
     if connection.is_some() {
         // Known once the relay runs, beside the job.

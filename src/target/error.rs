@@ -60,11 +60,9 @@ pub enum Error {
     /// The container engine refused, or is not there.
     #[error(transparent)]
     Engine(#[from] engine::Error),
-    /// A container has no way to this machine.
-    #[error("a container on the network `{network}` cannot reach this machine: {reason}")]
-    NoGateway {
-        /// The network.
-        network: String,
+    /// The container that leads to what tracks the job does not work.
+    #[error("the second container, which leads from the job to its relay, failed: {reason}")]
+    NoLink {
         /// Why.
         reason: String,
     },
@@ -125,8 +123,8 @@ impl Hints for Error {
                 vec!["a process in uninterruptible sleep (a hanging network disk, say) ends when its call returns".to_owned()]
             }
             Self::Engine(error) => error.hints(),
-            Self::NoGateway { .. } => {
-                vec!["use a tracker that containers reach by its own address, or `network: host`; `--no-tracking` goes without".to_owned()]
+            Self::NoLink { .. } => {
+                vec!["try another `network` of the target; `--no-tracking` goes without".to_owned()]
             }
             Self::NameTaken { id, .. } => {
                 vec![format!("choose another `--job-id`, or remove it: `docker rm {}`", id.get(..12).unwrap_or(id))]

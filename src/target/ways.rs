@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 pub struct Wanted {
     /// Inputs, by their paths on the submitting machine.
     pub inputs: Vec<PathBuf>,
+    /// How many nodes it runs on.
+    pub nodes: u32,
     /// Whether it has a tracker.
     pub is_tracked: bool,
 }

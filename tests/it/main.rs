@@ -28,6 +28,7 @@ mod preflight;
 mod relay;
 mod remote_tracker;
 mod rerun;
+mod routes;
 mod schema;
 mod suites;
 mod supervisor;

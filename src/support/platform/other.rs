@@ -15,6 +15,11 @@ pub fn boot_id() -> String {
     String::new()
 }
 
+/// Returns nothing: there is one network.
+pub fn network_namespace() -> String {
+    String::new()
+}
+
 /// Returns nothing.
 pub fn session_members(_session: i32) -> Vec<Process> {
     Vec::new()

@@ -36,7 +36,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// Returns the newest attempt of a job that the engine has. A container of that name which is nobody's job is an error.
 pub(super) async fn find(engine: &Engine, id: &JobId) -> Result<Option<Found>, Error> {
-    let listed = engine.list(&[(place::JOB, id.as_str())]).await?;
+    let mut listed = engine.list(&[(place::JOB, id.as_str())]).await?;
+    // What is beside a job's own containers says nothing of it.
+    listed.retain(|container| !container.labels.contains_key(place::ROLE));
     let attempt = |container: &Listed| container.labels.get(place::ATTEMPT).and_then(|number| number.parse::<u32>().ok());
     let Some(newest) = listed.iter().filter_map(attempt).max() else {
         return match engine.inspect(&place::name(id, 1)).await? {

@@ -5,11 +5,14 @@
 //! container     the container's id, from its creation until it is removed; of each node in its own folder
 //! network       the id of the private network of the nodes, likewise
 //! watched       its presence says that this store has not made the containers; which one has
+//! way           how the job reaches the relay, which it is told once
+//! links         the names of the containers that lead there, if any
 //! uncollected   its presence says that what the job left is only in its container, which stays therefore
 //! ```
 
 use std::path::Path;
 
+use super::route::Way;
 use crate::engine::Endpoint;
 use crate::job::attempt::Attempt;
 use crate::support::fs::{self, Context};
@@ -72,6 +75,37 @@ pub(super) fn is_watched_only(attempt: &Attempt) -> bool {
 /// Returns whether the containers are another store's, which removes them.
 pub(super) fn is_another_stores(attempt: &Attempt) -> bool {
     std::fs::read_to_string(attempt.path("watched")).is_ok_and(|store| store != owner(attempt))
+}
+
+/// Writes down how the job reaches the relay.
+pub(super) fn remember_way(attempt: &Attempt, way: &Way) -> Result<(), Error> {
+    let text = serde_json::to_vec(way).expect("plain data of ours always serialises");
+    Ok(fs::write_private(attempt.path("way"), &text)?)
+}
+
+/// Returns how the job reaches the relay, once it was told.
+pub(super) fn way(attempt: &Attempt) -> Option<Way> {
+    serde_json::from_slice(&std::fs::read(attempt.path("way")).ok()?).ok()
+}
+
+/// Remembers a container that leads to the relay, by its name.
+pub(super) fn remember_link(attempt: &Attempt, name: &str) -> Result<(), Error> {
+    let mut names = links(attempt);
+    if names.iter().all(|known| known != name) {
+        names.push(name.to_owned());
+    }
+    Ok(fs::write_private(attempt.path("links"), names.join("\n").as_bytes())?)
+}
+
+/// Returns the names of the containers that lead to the relay.
+pub(super) fn links(attempt: &Attempt) -> Vec<String> {
+    let text = std::fs::read_to_string(attempt.path("links")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Forgets these containers, which are gone.
+pub(super) fn forget_links(attempt: &Attempt) {
+    let _ = fs::remove_file(attempt.path("links"));
 }
 
 /// Returns whether the container stays.

@@ -13,12 +13,14 @@ mod create;
 mod elsewhere;
 mod ends;
 mod inputs;
+mod link;
 mod log;
 mod marks;
 mod nodes;
 pub mod owner;
 pub mod place;
 mod probe;
+mod reach;
 mod remove;
 mod route;
 mod run;
@@ -128,14 +130,19 @@ impl Target for Docker {
 
     async fn ways(&self, wanted: &Wanted) -> Result<Ways, Error> {
         let has_binds = self.asked.options.mounts.iter().any(Mount::is_bind);
-        if wanted.inputs.is_empty() && !has_binds {
+        if wanted.inputs.is_empty() && !has_binds && !wanted.is_tracked {
             return Ok(Ways::default());
         }
         let engine = self.engine().await?;
         let about = engine.about().await?;
         let decided = inputs::brought(&engine, &about, place::user(&self.asked), &wanted.inputs).await?;
         let is_open = decided.is_none() || has_binds && probe::image(&engine).await?.is_none();
-        Ok(Ways { tracker: None, inputs: decided.unwrap_or_default(), is_open })
+        let tracker = if wanted.is_tracked {
+            Some(route::planned(&engine, &about, &self.asked, wanted.nodes, self.attempts.data()).await?)
+        } else {
+            None
+        };
+        Ok(Ways { tracker, inputs: decided.unwrap_or_default(), is_open })
     }
 
     fn render(&self, spec: &JobSpec) -> Result<String, Error> {

@@ -21,6 +21,10 @@ pub const NODE: &str = "sendoff.node";
 pub const NODES: &str = "sendoff.nodes";
 /// The label with the digest of the request.
 pub const DIGEST: &str = "sendoff.digest";
+/// The label of what is beside a job's own container, with what it is for.
+pub const ROLE: &str = "sendoff.role";
+/// What a second container is for that leads to the relay.
+pub const LINK: &str = "link";
 /// The label with the data folder of who submitted it, for those who share an engine.
 pub const OWNER: &str = "sendoff.owner";
 /// The label with the name of that folder's store, which no other has: see [`super::owner`].

@@ -9,10 +9,12 @@ use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
 use crate::target::{Error, JobRef};
 
-use super::{elsewhere, marks, nodes, owner, place};
+use super::{elsewhere, link, marks, nodes, owner, place};
 
 /// Removes what an attempt has whose outcome, log and outputs are kept; what could not be collected stays, with all that is around it.
 pub(super) async fn collected(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
+    // Nobody asks for what led to a relay that has ended.
+    link::remove(engine, attempt).await?;
     let made = nodes::made(attempt, spec);
     if marks::is_another_stores(attempt) {
         // Their owner waits for that; one that has removed them already does not.
@@ -39,8 +41,10 @@ pub(super) async fn all(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> R
     Ok(())
 }
 
-/// Removes the containers of an attempt, whatever they do: that of the first node last, because it is the one that is looked for.
+/// Removes the containers of an attempt, whatever they do, and what led to its relay: that of the first node last, because it is the one
+/// that is looked for.
 pub(super) async fn containers(engine: &Engine, attempt: &Attempt, spec: &JobSpec) -> Result<(), Error> {
+    link::remove(engine, attempt).await?;
     for made in nodes::made(attempt, spec).iter().rev() {
         engine.remove(&made.id, Removal::Forced).await?;
         marks::forget(&made.node.folder);

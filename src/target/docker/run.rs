@@ -13,11 +13,13 @@ use crate::job::remains;
 use crate::support::secret::Secret;
 use crate::support::{causes, fault, shell};
 use crate::target::Error;
-use crate::target::supervised::{Acts, Evidence, Job, Runner, Vicinity};
+use crate::target::supervised::{Acts, Evidence, Given, Job, Runner};
 
+use super::link::{self, Goal, Link};
 use super::nodes::{self, Made};
+use super::route::{self, Way};
 use super::standing::{self, Standing};
-use super::{collect, create, marks, remove, route, watch, watcher};
+use super::{collect, create, marks, remove, watch, watcher};
 
 /// The bootstrap as the first process of each container.
 #[derive(Debug, Default)]
@@ -46,15 +48,19 @@ impl Runner for InContainer {
             }
             let standing = standing::on(&engine, job.attempt).await?;
             let known = nodes::made(job.attempt, job.spec);
-            let made = if standing != Standing::Unbegun && known.len() == job.spec.nodes as usize {
+            let (made, _links) = if standing != Standing::Unbegun && known.len() == job.spec.nodes as usize {
                 // An earlier supervisor has started them, and given them their secrets. One that has ended is in no network any more; where
                 // its relay was, is written down. A job is not ended because its tracker cannot be reached.
                 let seen = &running(&engine, &known).await?.id;
-                let vicinity = route::vicinity(&engine, seen, job).await.unwrap_or(Vicinity::Beside);
-                if let Err(error) = (acts.secrets)(vicinity) {
-                    marks::say(job.attempt, &causes::in_one_line(&error));
-                }
-                known
+                let way = route::found(&engine, seen, job).await.unwrap_or(Way::Loopback);
+                let links = match attach(&engine, &known, job, acts, &way).await {
+                    Ok((_, links)) => links,
+                    Err(error) => {
+                        marks::say(job.attempt, &causes::in_one_line(&error));
+                        Vec::new()
+                    }
+                };
+                (known, links)
             } else {
                 start(&engine, job, acts).await?
             };
@@ -95,7 +101,7 @@ impl Runner for InContainer {
 
 /// Makes and starts the containers of all nodes. None of them does anything before all run and have a name in their network: a bootstrap
 /// waits for its input.
-async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<Vec<Made>, Error> {
+async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<(Vec<Made>, Vec<Link>), Error> {
     // An earlier supervisor may have died before it had started them all: its own end of their inputs is gone.
     remove::containers(engine, job.attempt, job.spec).await?;
     nodes::make_network(engine, job).await?;
@@ -107,10 +113,12 @@ async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<Vec<Ma
     let started = join_all(made.iter().map(|made| engine.start_attached(&made.id))).await;
     let inputs: Vec<Input> = started.into_iter().collect::<Result<_, _>>()?;
     // So that the network can be looked at which they are really on.
-    let secrets = script(&(acts.secrets)(route::vicinity(engine, &made[0].id, job).await?)?);
+    let way = route::found(engine, &made[0].id, job).await?;
+    let (given, links) = attach(engine, &made, job, acts, &way).await?;
+    let secrets = script(&given.secrets);
     let sent = join_all(inputs.into_iter().map(|input| input.send(secrets.as_bytes()))).await;
     sent.into_iter().collect::<Result<(), _>>()?;
-    Ok(made)
+    Ok((made, links))
 }
 
 /// Returns a node that runs, if there is one: one that has ended is in no network any more.
@@ -118,6 +126,18 @@ async fn running<'a>(engine: &Engine, made: &'a [Made]) -> Result<&'a Made, Erro
     let found = nodes::inspect(engine, made).await?;
     let runs = |found: &Option<Container>| found.as_ref().is_some_and(|container| !container.has_ended());
     Ok(found.iter().position(runs).map_or(&made[0], |index| &made[index]))
+}
+
+/// Starts what the job talks to, and the way to it from each node.
+async fn attach(engine: &Engine, made: &[Made], job: &Job<'_>, acts: &Acts<'_>, way: &Way) -> Result<(Given, Vec<Link>), Error> {
+    let given = (acts.secrets)(way.vicinity())?;
+    let (Way::Link(_), Some(relay)) = (way, given.relay) else { return Ok((given, Vec::new())) };
+    let mut links = Vec::with_capacity(made.len());
+    for Made { node, id } in made {
+        let goal = Goal { container: id.clone(), name: node.name.clone(), relay };
+        links.push(link::open(engine, job.spec, job.attempt, goal).await?);
+    }
+    Ok((given, links))
 }
 
 /// Returns the shell text that the bootstrap reads from its standard input. Its last line tells the bootstrap that nothing is missing.

@@ -19,7 +19,7 @@ impl Runner for Process {
     fn run(&self, job: &Job<'_>, acts: &Acts<'_>) -> Result<Evidence, Error> {
         let (attempt, spec) = (job.attempt, job.spec);
         let group = memory_group(job)?;
-        child::write_secrets(attempt, &(acts.secrets)(Vicinity::Beside)?)?;
+        child::write_secrets(attempt, &(acts.secrets)(Vicinity::Beside)?.secrets)?;
         fault::point("supervisor.before-command");
         let mut child = child::start(attempt, spec, group.as_ref(), job.devices.as_deref())?;
         // Kept to the end: its closing tells the bootstrap that its supervisor died.

@@ -25,7 +25,7 @@ use crate::support::fs::{self, Context};
 use crate::support::{clock, fault};
 
 pub use outcome::{Evidence, Exit, Stop};
-pub use supervise::{Acts, Closing, Job, Runner, Turn, Vicinity, supervise};
+pub use supervise::{Acts, Closing, Given, Job, Runner, Turn, Vicinity, supervise};
 pub use turn::Devices;
 
 pub(super) use bootstrap::{Folders, PROGRAMS, UNPACK, render};

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -29,6 +29,17 @@ pub enum Vicinity {
     Beside,
     /// At this address, on the far side of the job's network.
     Gateway(Ipv4Addr),
+    /// On the loopback interface of this machine, which the job reaches by this name.
+    Named(&'static str),
+}
+
+/// What a job is given by what is started for it.
+#[derive(Debug, Default)]
+pub struct Given {
+    /// Secret variables for its bootstrap.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Where the relay that it talks to listens.
+    pub relay: Option<SocketAddr>,
 }
 
 /// One attempt while it is supervised.
@@ -46,8 +57,8 @@ pub struct Job<'a> {
 
 /// What a runner has its supervisor do.
 pub struct Acts<'a> {
-    /// Starts what the job talks to, and returns the secret variables that the bootstrap is to be given.
-    pub secrets: &'a dyn Fn(Vicinity) -> Result<BTreeMap<String, Secret>, Error>,
+    /// Starts what the job talks to, and returns what the bootstrap is to be given.
+    pub secrets: &'a dyn Fn(Vicinity) -> Result<Given, Error>,
     /// Says that the bootstrap runs.
     pub started: &'a dyn Fn(),
 }
@@ -77,8 +88,8 @@ pub trait Runner: Send + Sync {
 ///
 /// A process that it starts and that must outlive the job's command gets another [`OWNER`](crate::job::remains::OWNER), and is ended by the caller.
 pub trait Closing: Send + Sync + 'static {
-    /// Is called when it is the job's turn, before anything of it runs; returns secret variables for the job, or why it cannot run.
-    fn before(&self, spec: &JobSpec, closing: &Secret, vicinity: Vicinity) -> Result<BTreeMap<String, Secret>, String>;
+    /// Is called when it is the job's turn, before anything of it runs; returns what the job is given, or why it cannot run.
+    fn before(&self, spec: &JobSpec, closing: &Secret, vicinity: Vicinity) -> Result<Given, String>;
 
     /// Is called once the command runs, on a thread of its own that nobody waits for: it may still be at work when the process ends.
     fn started(&self, spec: &JobSpec, closing: &Secret);
@@ -190,12 +201,14 @@ fn run(job: &Job<'_>, runner: &dyn Runner, launch: &Launch, closing: &Arc<impl C
     };
     let job = Job { devices, ..*job };
     let secrets = |vicinity| {
-        let mut secrets = launch.secrets.clone();
+        let mut given = Given { secrets: launch.secrets.clone(), relay: None };
         if let Some(secret) = &launch.closing {
             let made = closing.before(spec, secret, vicinity);
-            secrets.extend(made.map_err(|reason| Error::Tracking { id: spec.id.to_string(), reason })?);
+            let made = made.map_err(|reason| Error::Tracking { id: spec.id.to_string(), reason })?;
+            given.secrets.extend(made.secrets);
+            given.relay = made.relay;
         }
-        Ok(secrets)
+        Ok(given)
     };
     let started = || {
         fault::point("supervisor.started");

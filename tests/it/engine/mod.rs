@@ -7,7 +7,7 @@ mod life;
 mod log;
 mod messages;
 mod neighbours;
-mod own_daemon;
+pub(crate) mod own_daemon;
 mod own_registry;
 
 use std::collections::BTreeMap;

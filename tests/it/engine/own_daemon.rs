@@ -15,7 +15,7 @@ use super::shown;
 const IMAGE: &str = "tiny";
 
 /// An engine of a test's own, which ends with it.
-struct OwnEngine {
+pub(crate) struct OwnEngine {
     folder: tempfile::TempDir,
     daemon: Child,
     setup: String,
@@ -25,7 +25,7 @@ struct OwnEngine {
 impl OwnEngine {
     /// Starts an engine after `setup`, shell commands in namespaces of its own, where `$DIR` is its folder. What they leave as positional
     /// parameters, `dockerd` gets.
-    async fn start(setup: &str) -> (Self, Engine) {
+    pub(crate) async fn start(setup: &str) -> (Self, Engine) {
         Self::start_on(None, setup).await
     }
 
@@ -39,10 +39,14 @@ impl OwnEngine {
         (own, engine)
     }
 
+    /// Returns its address.
+    pub(crate) fn host(&self) -> String {
+        format!("unix://{}/d.sock", self.folder.path().display())
+    }
+
     /// Waits until the engine answers.
     async fn engine(&self) -> Engine {
-        let address = format!("unix://{}/d.sock", self.folder.path().display());
-        let endpoint = Endpoint::choose(Some(&address), &[].into(), Path::new("/")).expect("an address");
+        let endpoint = Endpoint::choose(Some(&self.host()), &[].into(), Path::new("/")).expect("an address");
         let deadline = Instant::now() + Duration::from_mins(1);
         loop {
             match Engine::connect(&endpoint).await {
@@ -108,7 +112,7 @@ fn launch(folder: &Path, setup: &str, port: Option<u16>) -> Child {
     let script = format!(
         r#"mount --make-rprivate /; {setup}
         exec dockerd -H "unix://$DIR/d.sock" --data-root "$DIR/data" --exec-root "$DIR/exec" -p "$DIR/pid" \
-            --bridge=none --iptables=false --ip-forward=false --ip-masq=false --shutdown-timeout 2 "$@" >>"$DIR/log" 2>&1"#
+            --bridge="${{BRIDGE-none}}" --iptables=false --ip-forward=false --ip-masq=false --shutdown-timeout 2 "$@" >>"$DIR/log" 2>&1"#
     );
     Command::new("python3")
         .args(["-c", LISTEN, &port.unwrap_or_default().to_string(), "unshare", "--mount", "--net", "sh", "-ec", &script])
