@@ -224,8 +224,8 @@ impl Service {
     pub(super) fn expect_job(&self) {
         if !self.expects_job.swap(true, Ordering::Relaxed) {
             let host = self.host.clone();
-            // What hinders it is said to the job.
-            self.tasks.spawn(async move { host.tracker().await.map(drop) });
+            // What hinders it is said to the job. Nobody waits for it when the emulator ends.
+            tokio::spawn(async move { host.tracker().await.map(drop) });
         }
     }
 

@@ -1,8 +1,13 @@
 //! The emulator of Azure ML, asked by others than ourselves.
 
+mod client;
 mod clients;
+mod command;
+mod jobs;
 mod official;
 mod proxy;
+mod routes;
+mod trouble;
 
 use std::path::PathBuf;
 
@@ -42,6 +47,17 @@ impl Emulator {
     /// Returns the certificate of the authority to trust.
     pub(crate) fn certificate(&self) -> PathBuf {
         PathBuf::from(self.state["certificate_authority"].as_str().expect("a path"))
+    }
+
+    /// Returns its process.
+    pub(crate) fn pid(&self) -> i32 {
+        self.state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a process id")
+    }
+
+    /// Returns whether the process that was started first lives.
+    pub(crate) fn is_alive(&self) -> bool {
+        let identity: sendoff::support::process::Identity = serde_json::from_value(self.state.clone()).expect("it names its process");
+        identity.is_alive()
     }
 
     /// Returns its port on the loopback interface.

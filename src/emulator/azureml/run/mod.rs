@@ -28,7 +28,7 @@ use super::Error;
 use super::job::{Job, Status};
 use super::service::Service;
 use super::store::key;
-use crate::support::clock;
+use crate::support::{clock, stop};
 
 pub(super) use nodes::Nodes;
 pub(super) use tracked::open;
@@ -87,6 +87,8 @@ pub(super) async fn end_all(service: &Arc<Service>, within: Duration) {
         let _ = cancel(service, &job);
     }
     service.tasks.close();
+    // An installation that is under way is broken off, and leaves nothing half made.
+    stop::ask();
     let _ = tokio::time::timeout(within, service.tasks.wait()).await;
     if let Ok(nodes) = &service.nodes {
         nodes.clear().await;

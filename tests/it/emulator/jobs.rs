@@ -1,0 +1,189 @@
+//! Jobs that really run.
+
+use reqwest::Method;
+use sendoff::support::platform::{Signal, signal_process};
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::client::Client;
+use crate::support::{engine, wait_until};
+
+/// A job that makes what the service collects, and ends with its argument.
+const SCRIPT: &str = "\
+import os, sys
+print('in', os.path.basename(os.getcwd()), 'with', sys.argv[1:2], os.environ['GREETING'], os.environ['AZUREML_RUN_ID'], flush=True)
+os.makedirs('outputs/deep', exist_ok=True)
+open('outputs/deep/model.txt', 'w').write('weights')
+open(os.path.join(sys.argv[2], 'result.txt'), 'w').write('42')
+print('to stderr', file=sys.stderr)
+sys.exit(int(sys.argv[3]))
+";
+
+#[test]
+#[ignore = "needs a container engine; tests/run runs it where there is one"]
+fn engine_a_job_runs_once_and_leaves_its_log_its_outputs_and_its_code() {
+    let emulator = Emulator::up();
+    let client = Client::of(&emulator);
+    let mut job = client.job("first", SCRIPT);
+    job["properties"]["command"] = "python train.py ${{inputs.alpha}} ${{outputs.out}} ${{inputs.code}}".into();
+    job["properties"]["inputs"] = json!({
+        "alpha": { "jobInputType": "literal", "value": "0.5" }, "code": { "jobInputType": "literal", "value": "0" },
+    });
+    job["properties"]["outputs"] = json!({ "out": { "jobOutputType": "uri_folder" } });
+    job["properties"]["environmentVariables"] = json!({ "GREETING": "it's \"here\"\n$HOME" });
+    client.submit("first", &job);
+    // A reply that was lost: the same again changes what describes the job, and starts nothing.
+    job["properties"]["tags"] = json!({ "team": "vision" });
+    client.arm(Method::PUT, "/jobs/first", Some(&job)).expect(200);
+    let details = client.wait("first");
+    assert_eq!((&details["status"], &details["error"], &details["tags"]["team"]), (&json!("Completed"), &Value::Null, &json!("vision")));
+    let log = client.log(&details, "user_logs/std_log.txt");
+    assert_eq!(log, "in wd with ['0.5'] it's \"here\"\n$HOME first\nto stderr\n");
+    let artifacts = client.try_ask(Method::GET, &format!("/history/v1.0{}/experiments/trials/runs/first/artifacts", client.scope), None);
+    let artifacts = artifacts.expect("it answers").expect(200).text;
+    assert!(artifacts.contains("ExperimentRun/dcid.first/outputs/deep/model.txt"), "{artifacts}");
+    // What one job has written, the next reads.
+    let mut next = client.job("second", "import sys; print(open(sys.argv[1] + '/result.txt').read()); sys.exit(7)");
+    next["properties"]["command"] = "python train.py ${{inputs.former}} $[[ --unset ${{inputs.unset}} ]]".into();
+    next["properties"]["inputs"] =
+        json!({ "former": { "jobInputType": "uri_folder", "uri": "azureml://jobs/first/outputs/out/paths/", "mode": "Download" } });
+    client.submit("second", &next);
+    let details = client.wait("second");
+    assert_eq!((&details["status"], client.log(&details, "user_logs/std_log.txt").as_str()), (&json!("Failed"), "42\n"));
+    let said = "Execution failed. User process 'python' exited with status code 7. Please check log file 'user_logs/std_log.txt' for error details.";
+    assert_eq!((&details["error"]["error"]["code"], &details["error"]["error"]["message"]), (&json!("UserError"), &json!(said)));
+    // The job is its own MLflow run, closed as the job ended.
+    for (name, status) in [("first", "FINISHED"), ("second", "FAILED")] {
+        let path = format!("/mlflow/v2.0{}/api/2.0/mlflow/runs/get?run_id={name}", client.scope);
+        let run = client.try_ask(Method::GET, &path, None).expect("it answers").expect(200).json;
+        assert_eq!((&run["run"]["info"]["run_id"], &run["run"]["info"]["status"]), (&json!(name), &json!(status)));
+    }
+    let listed = client.arm(Method::GET, "/jobs", None).expect(200).json;
+    let names: Vec<&str> = listed["value"].as_array().expect("a list").iter().filter_map(|job| job["name"].as_str()).collect();
+    assert_eq!(names, ["second", "first"]);
+    emulator.down();
+}
+
+#[test]
+#[ignore = "needs a container engine; tests/run runs it where there is one"]
+fn engine_a_job_is_cancelled_when_its_operation_says_so_or_its_time_is_up() {
+    let emulator = Emulator::up();
+    let client = Client::of(&emulator);
+    let script = "import time; print('begun', flush=True); time.sleep(600)";
+    let endless = client.job("endless", script);
+    client.submit("endless", &endless);
+    client.wait_for("endless", &["Running"]);
+    let asked = client.arm(Method::POST, "/jobs/endless/cancel", None).expect(202);
+    let operation = asked.header("location").to_owned();
+    assert_ne!(asked.header("retry-after"), "");
+    wait_until(|| match client.try_ask(Method::GET, &operation, None).expect("it answers").status.as_u16() {
+        200 => Ok(()),
+        status => Err(status.to_string()),
+    });
+    assert_eq!(client.status("endless"), "Canceled");
+    assert_eq!(client.arm(Method::POST, "/jobs/endless/cancel", None).expect(200).text, "");
+    let mut limited = client.job("limited", script);
+    limited["properties"]["limits"] = json!({ "jobLimitsType": "Command", "timeout": "PT2S" });
+    client.submit("limited", &limited);
+    let details = client.wait("limited");
+    assert_eq!(details["status"], "Canceled");
+    assert!(details["error"]["error"]["message"].as_str().is_some_and(|said| said.contains("limit of 2 seconds")), "{details}");
+    assert_eq!(client.arm(Method::DELETE, "/jobs/limited", None).expect(200).text, "");
+    client.arm(Method::GET, "/jobs/limited", None).expect(404);
+    emulator.down();
+}
+
+#[test]
+#[ignore = "needs a container engine; tests/run runs it where there is one"]
+fn engine_a_killed_emulator_goes_on_with_its_jobs_where_they_are() {
+    let emulator = Emulator::up();
+    let client = Client::of(&emulator);
+    let script = "import time\nfor i in range(200):\n    print('line', i, flush=True)\n    time.sleep(0.05)\n";
+    let job = client.job("survivor", script);
+    client.submit("survivor", &job);
+    client.wait_for("survivor", &["Running"]);
+    signal_process(emulator.pid(), Signal::Kill);
+    wait_until(|| if emulator.is_alive() { Err("it lives".to_owned()) } else { Ok(()) });
+    emulator.sandbox.sendoff(&["emulator", "up", "azureml"]).expect(0);
+    let client = Client::of(&emulator);
+    let details = client.wait("survivor");
+    assert_eq!(details["status"], "Completed");
+    let expected: String = (0..200).map(|number| format!("line {number}\n")).collect();
+    assert_eq!(client.log(&details, "user_logs/std_log.txt"), expected, "it ran once, and nothing of its log is lost");
+    emulator.down();
+}
+
+#[test]
+#[ignore = "needs a container engine; tests/run runs it where there is one"]
+fn engine_jobs_queue_for_nodes_and_processes_know_their_ranks() {
+    let emulator = Emulator::up();
+    let client = Client::of(&emulator);
+    let cluster = json!({ "location": "emulated", "properties": { "computeType": "AmlCompute", "properties": {
+        "vmSize": "STANDARD_DS1_V2", "scaleSettings": { "minNodeCount": 0, "maxNodeCount": 2, "nodeIdleTimeBeforeScaleDown": "PT1S" } } } });
+    client.arm(Method::PUT, "/computes/pair", Some(&cluster)).expect(201);
+    let script = "\
+import os, socket, time
+print(os.environ['RANK'], os.environ['LOCAL_RANK'], os.environ['WORLD_SIZE'], flush=True)
+socket.gethostbyname(os.environ['MASTER_ADDR'])
+time.sleep(3)
+";
+    let mut wide = client.job("wide", script);
+    wide["properties"]["computeId"] = format!("{}/computes/pair", client.scope).into();
+    wide["properties"]["resources"] = json!({ "instanceCount": 2 });
+    wide["properties"]["distribution"] = json!({ "distributionType": "PyTorch", "processCountPerInstance": 2 });
+    let mut narrow = client.job("narrow", "print('my turn')");
+    narrow["properties"]["computeId"] = wide["properties"]["computeId"].clone();
+    client.submit("wide", &wide);
+    client.wait_for("wide", &["Running"]);
+    client.submit("narrow", &narrow);
+    client.wait_for("narrow", &["Queued"]);
+    let compute = client.arm(Method::GET, "/computes/pair", None).expect(200).json;
+    assert_eq!(compute["properties"]["properties"]["nodeStateCounts"]["runningNodeCount"], 2);
+    let details = client.wait("wide");
+    assert_eq!((&details["status"], &details["error"]), (&json!("Completed"), &Value::Null));
+    for rank in 0..4 {
+        let log = client.log(&details, &format!("user_logs/std_log_process_{rank}.txt"));
+        assert_eq!(log, format!("{rank} {} 4\n", rank % 2));
+    }
+    assert_eq!(client.wait("narrow")["status"], "Completed");
+    wait_until(|| {
+        let compute = client.arm(Method::GET, "/computes/pair", None).expect(200).json;
+        let left = compute["properties"]["properties"]["currentNodeCount"].clone();
+        if left == 0 { Ok(()) } else { Err(left.to_string()) }
+    });
+    wide["properties"]["resources"] = json!({ "instanceCount": 3 });
+    let refused = client.arm(Method::PUT, "/jobs/too-wide", Some(&wide)).expect(400);
+    assert!(refused.text.contains("at most 2"), "{}", refused.text);
+    // One process of many fails: the others do not wait for it.
+    let mut broken = client.job("broken", "import os, sys, time\nif os.environ['RANK'] == '1': sys.exit(3)\ntime.sleep(600)\n");
+    broken["properties"]["distribution"] = json!({ "distributionType": "PyTorch", "processCountPerInstance": 2 });
+    client.submit("broken", &broken);
+    let details = client.wait("broken");
+    assert!(details["error"]["error"]["message"].as_str().is_some_and(|said| said.contains("status code 3")), "{details}");
+    emulator.down();
+}
+
+#[test]
+#[ignore = "needs a container engine; tests/run runs it where there is one"]
+fn engine_an_emulator_that_goes_down_ends_its_jobs_and_leaves_no_container_and_no_network() {
+    let emulator = Emulator::up();
+    let client = Client::of(&emulator);
+    let job = client.job("live", "import time; time.sleep(600)");
+    client.submit("live", &job);
+    client.wait_for("live", &["Running"]);
+    let folder = emulator.state_file().parent().expect("it has a folder").canonicalize().expect("it is there").display().to_string();
+    let left = || {
+        engine(async |engine| {
+            let label = [("sendoff.emulator", folder.as_str())];
+            let containers = engine.list(&label).await.expect("they are listed").len();
+            (containers, engine.networks(&label).await.expect("they are listed").len())
+        })
+    };
+    assert_eq!(left(), (1, 1));
+    emulator.sandbox.sendoff(&["emulator", "down", "azureml"]).expect(0);
+    assert_eq!(left(), (0, 0));
+    // What it keeps stays.
+    emulator.sandbox.sendoff(&["emulator", "up", "azureml"]).expect(0);
+    assert_eq!(Client::of(&emulator).status("live"), "Canceled");
+    emulator.down();
+}
