@@ -108,6 +108,8 @@ pub(super) struct End {
     state: BTreeMap<String, (String, Timestamp)>,
     /// When its bootstrap saw the end, in hundredths of a second by a clock that all containers of an engine share.
     uptime: Option<u64>,
+    /// Whether the engine did not answer meanwhile.
+    was_away: bool,
 }
 
 impl End {
@@ -134,17 +136,24 @@ impl End {
             last_step: self.read("step"),
             kills: u64::from(container.oom_killed),
             stop,
+            note: self.note(container),
             ..Evidence::default()
         }
+    }
+
+    /// Says what may be behind an end by a signal.
+    fn note(&self, container: &engine::Container) -> Option<String> {
+        let signalled = matches!(container.exit_code, Some(137 | 143));
+        (self.was_away && signalled).then(|| "its container engine was away meanwhile, and may have ended it".to_owned())
     }
 }
 
 /// Waits until a node has ended, and returns its place with how it ended.
 pub(super) async fn end(engine: &Engine, index: usize, made: &Made) -> (usize, End) {
-    let container = ended(engine, &made.id).await;
+    let (container, was_away) = ended(engine, &made.id).await;
     let state = if container.is_some() { state(engine, &made.id).await } else { BTreeMap::new() };
     let uptime = state.get("ended").and_then(|(text, _)| hundredths(text));
-    (index, End { container, state, uptime })
+    (index, End { container, state, uptime, was_away })
 }
 
 /// Reads what `/proc/uptime` begins with: `12345.67`.
@@ -153,13 +162,17 @@ fn hundredths(text: &str) -> Option<u64> {
     Some(seconds.parse::<u64>().ok()? * 100 + rest.get(..2)?.parse::<u64>().ok()?)
 }
 
-/// Waits until the container has ended, over restarts of the engine; `None` when it is gone.
-async fn ended(engine: &Engine, id: &str) -> Option<engine::Container> {
+/// Waits until the container has ended, over restarts of the engine; `None` when it is gone. Says too whether the engine was away.
+async fn ended(engine: &Engine, id: &str) -> (Option<engine::Container>, bool) {
+    let mut was_away = false;
     loop {
         match engine.wait(id).await {
             Ok(Some(container)) if !container.has_ended() && container.error.is_none() => tokio::time::sleep(TICK).await,
-            Ok(end) => return end,
-            Err(_) => tokio::time::sleep(AWAY).await,
+            Ok(end) => return (end, was_away),
+            Err(_) => {
+                was_away = true;
+                tokio::time::sleep(AWAY).await;
+            }
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Evidence {
     pub stop: Option<Stop>,
     /// Whether the file system of its log had no room left.
     pub is_full: bool,
+    /// What may be behind an end that the command did not choose.
+    pub note: Option<String>,
     /// Why nothing can be learned of how it ended, when it is gone from the place where it ran.
     pub gone: Option<String>,
     /// The node that this is about, of a job with several: the one that failed first.
@@ -66,6 +68,7 @@ impl Evidence {
             kills,
             stop,
             is_full: platform::free_bytes(attempt.folder()).is_some_and(|free| free < FULL),
+            note: None,
             gone: None,
             node: None,
         }
@@ -137,6 +140,8 @@ fn of_node(spec: &JobSpec, seen: &Evidence, ended_at: Timestamp) -> Outcome {
                 outcome.detail = Some("a child process was killed for want of memory".to_owned());
             } else if seen.is_full && code != Some(0) {
                 outcome.detail = Some("the file system of its log is full".to_owned());
+            } else {
+                outcome.detail.clone_from(&seen.note);
             }
         }
     }

@@ -61,14 +61,19 @@ impl OwnEngine {
     }
 
     /// Ends the daemon with a signal, and waits until it has ended.
-    fn end(&mut self, signal: &str) {
-        let pid = std::fs::read_to_string(self.folder.path().join("pid")).expect("the daemon's pid");
-        assert!(Command::new("kill").args(["-s", signal, pid.trim()]).status().expect("kill runs").success());
+    pub(crate) fn end(&mut self, signal: &str) {
+        self.signal(signal);
         self.daemon.wait().expect("the daemon ends");
     }
 
+    /// Sends the daemon a signal.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = std::fs::read_to_string(self.folder.path().join("pid")).expect("the daemon's pid");
+        assert!(Command::new("kill").args(["-s", signal, pid.trim()]).status().expect("kill runs").success());
+    }
+
     /// Starts it again on what it had.
-    async fn start_again(&mut self) -> Engine {
+    pub(crate) async fn start_again(&mut self) -> Engine {
         self.daemon = launch(self.folder.path(), &self.setup, self.port);
         self.engine().await
     }

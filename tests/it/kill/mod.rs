@@ -4,6 +4,7 @@
 
 mod client;
 mod elsewhere;
+mod engine_away;
 mod races;
 mod supervisor;
 mod unstarted;
