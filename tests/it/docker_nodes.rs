@@ -89,6 +89,8 @@ fn nodes_meet_and_each_keeps_what_it_has_written() {
         let text = std::fs::read_to_string(folder.join("model/line.json")).expect("each has its own");
         assert!(text.contains(&format!(r#""node": {rank}"#)) && folder.join("log.txt").is_file(), "{text}");
     }
+    let fresh = world.sandbox.sendoff(&["shell", job, "--node", "1", "--", "true"]).expect(0);
+    assert!(fresh.stderr.contains("warning: it is without `the other nodes`"), "{}", fresh.stderr);
     let refused = world.sandbox.sendoff(&["logs", job, "--node", "2"]).expect(244);
     insta::assert_snapshot!(refused.stderr.replace(job, "[JOB]"), @r"
     error: the job `[JOB]` has the nodes 0 to 1
@@ -119,18 +121,19 @@ fn the_mlflow_run_of_all_nodes_is_one() {
 #[ignore = "needs a Docker engine"]
 fn the_node_that_fails_first_ends_the_others_and_its_code_is_the_jobs() {
     let world = World::new("fails");
-    // The first node fails a moment later, because of the other: the code is not its own.
+    // The first node loses the other, and fails with a code of its own when it is ended.
     world.sandbox.file(
         "train.py",
-        "import os, socket, sys, time\nmaster = (os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT']))\n\
-         if os.environ['RANK'] == '0':\n    peer = socket.create_server(('', master[1])).accept()[0]\n    peer.recv(1)\n    sys.exit(9)\n\
+        "import os, signal, socket, sys, time\nmaster = (os.environ['MASTER_ADDR'], int(os.environ['MASTER_PORT']))\n\
+         if os.environ['RANK'] == '0':\n    signal.signal(signal.SIGTERM, lambda *_: sys.exit(9))\n\
+         \x20   peer = socket.create_server(('', master[1])).accept()[0]\n    peer.recv(1)\n    time.sleep(600)\n\
          while True:\n    try:\n        peer = socket.create_connection(master)\n        break\n    except OSError:\n        time.sleep(0.05)\n\
          sys.exit(3)\n",
     );
     let run = world.config("script: train.py\n").submit(&[]).expect(3);
     let reason = format!("reason: node 1 failed first, with exit code 3; `sendoff logs {} --node 1` shows its log", world.job);
     assert!(run.stderr.contains(&reason), "{}", run.stderr);
-    assert_eq!(world.nodes()[1].1, Some(3));
+    assert_eq!(world.nodes().into_iter().map(|node| node.1).collect::<Vec<_>>(), [Some(9), Some(3)]);
     world.nothing_is_left();
 
     let world = World::new("hangs");
@@ -172,6 +175,8 @@ fn a_cancel_and_the_time_limit_reach_every_node() {
     world.config(goodbye).submit(&["--detach"]).expect(0);
     world.wait_for("ready\n");
     assert_eq!(world.nodes(), [("running".to_owned(), None), ("running".to_owned(), None)]);
+    let rank = world.sandbox.sendoff(&["shell", &world.job, "--node", "1", "--", "sh", "-c", "echo $RANK on $(hostname)"]).expect(0).stdout;
+    assert_eq!(rank, format!("1 on {}\n", world.name(1)));
     world.sandbox.sendoff(&["cancel", &world.job]).expect(0);
     world.sandbox.sendoff(&["wait", &world.job]).expect(241);
     let limited = World::new("limit");
