@@ -3,6 +3,7 @@
 use insta::assert_snapshot;
 
 use super::ends;
+use crate::engine::own_daemon::OwnEngine;
 use crate::support::{Sandbox, engine};
 
 /// Makes a project whose job runs on the engine of this machine.
@@ -182,4 +183,25 @@ fn odd_names_and_values_arrive_in_a_container_unchanged() {
     let last = shown.lines().last().unwrap_or_default();
     assert_eq!(last, format!("[{expected}, {expected}, {expected}]"), "{run:?}");
     assert_eq!(sandbox.containers(), [""; 0]);
+}
+
+#[test]
+#[ignore = "needs dockerd and root"]
+fn own_daemon_whose_disk_is_full_in_the_middle_of_a_build_says_so_and_keeps_nothing_of_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+    let full = r#"BRIDGE=; mkdir -p "$DIR/data"; mount -t tmpfs -o size=60m tmpfs "$DIR/data""#;
+    let (own, engine) = runtime.block_on(OwnEngine::start(full));
+    let sandbox = docker("{dockerfile: Dockerfile}");
+    sandbox.file("Dockerfile", "FROM tiny\nRUN cat /dev/zero >/big\n");
+    let target = format!("compute_target={{type: docker, host: '{}'}}", own.host());
+    assert_snapshot!(ends(&sandbox, &["--no-tracking", "--set", &target], 245), @r"
+    error: could not build `[SANDBOX]/project/Dockerfile`
+      caused by: the disk of the container engine is full (`[2/2] RUN cat /dev/zero >/big`)
+    hint: free some: `docker builder prune`, `docker image prune`, `sendoff env prune`
+    ");
+    runtime.block_on(async {
+        assert_eq!(engine.list(&[]).await.expect("they are listed"), []);
+        let images = engine.images(&[]).await.expect("they are listed");
+        assert_eq!(images.into_iter().flat_map(|image| image.tags).collect::<Vec<_>>(), ["tiny:latest"]);
+    });
 }
