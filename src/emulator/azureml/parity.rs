@@ -95,3 +95,88 @@ pub fn parity() -> Vec<Row> {
     let differs = mlflow::DIFFERENCES.iter().map(|(what, how)| of_mlflow((*what).to_owned(), Faith::Approximated(how)));
     table.iter().map(row).chain(refused).chain(differs).chain(behaviours).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use hyper::Method;
+
+    use super::super::route::{Found, find};
+    use super::*;
+
+    /// What the service's own clients call, and ours.
+    const NEEDED: &[&str] = &[
+        "POST /t/oauth2/v2.0/token",
+        "GET /t/v2.0/.well-known/openid-configuration",
+        "GET /metadata/endpoints",
+        "GET /discovery",
+        "GET {scope}",
+        "GET {scope}/codes/c/versions?hash=x",
+        "POST {scope}/codes/c/versions/1/startPendingUpload",
+        "PUT {scope}/codes/c/versions/1",
+        "GET {scope}/codes/c/versions/1",
+        "PUT {scope}/environments/e/versions/1",
+        "GET {scope}/environments/e/versions/1",
+        "GET {scope}/computes/c",
+        "PUT {scope}/computes/c",
+        "POST {scope}/computes/c/listNodes",
+        "GET {scope}/datastores/d",
+        "GET {scope}/datastores",
+        "POST {scope}/datastores/d/listSecrets",
+        "PUT {scope}/jobs/j",
+        "GET {scope}/jobs/j",
+        "GET {scope}/jobs",
+        "POST {scope}/jobs/j/cancel",
+        "DELETE {scope}/jobs/j",
+        "GET /history/v1.0{scope}/runs/j/details",
+        "PATCH /history/v1.0{scope}/experiments/e/runs/j",
+        "GET /history/v1.0{scope}/experimentids/e/runs/j/token",
+        "GET /history/v1.0{scope}/experiments/e/runs/j/token",
+        "GET /history/v1.0{scope}/experiments/e/runs/j/artifacts",
+        "GET /history/v1.0{scope}/experiments/e/runs/j/artifacts/contentinfo",
+        "POST /history/v1.0{scope}/experiments/e/runs/j/artifacts/batch/metadata",
+        "POST /mlflow/v1.0{scope}/api/2.0/mlflow/runs/create",
+        "GET /mlflow/v2.0{scope}/api/2.0/mlflow/runs/get",
+        "PUT /a/c/b",
+        "HEAD /a/c/b",
+        "GET /a/c/b",
+        "PUT /a/c/b?comp=metadata",
+        "PUT /a/c/b?comp=block",
+        "PUT /a/c/b?comp=blocklist",
+        "GET /a/c?restype=container&comp=list",
+    ];
+
+    #[test]
+    fn what_clients_need_has_a_route_and_a_line_of_its_own() {
+        let table = routes::table();
+        let lines: Vec<String> = parity().into_iter().map(|row| row.what).collect();
+        assert_eq!(lines.iter().collect::<BTreeSet<_>>().len(), lines.len(), "no line stands twice");
+        let scope = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w";
+        for needed in NEEDED {
+            let (method, place) = needed.split_once(' ').expect("method and place");
+            let (path, query) = place.split_once('?').unwrap_or((place, ""));
+            let query: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+            let method: Method = method.parse().expect("a method");
+            let storage = path.starts_with("/a/");
+            let Found::Route(route, _) = find(&table, storage, &method, &path.replace("{scope}", scope), &query) else {
+                panic!("nothing answers {needed}");
+            };
+            let asked = route.query.map(|query| format!("?{query}")).unwrap_or_default();
+            let line = format!("{} /{}{asked}", route.method, route.pattern);
+            assert!(lines.contains(&line), "{line} is not in the report");
+            if let Some((_, wanted)) = place.split_once('?').filter(|(_, wanted)| wanted.starts_with("comp")) {
+                assert_eq!(route.query, Some(wanted), "{needed}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_differs_says_in_what() {
+        let told = |faith: Faith| match faith {
+            Faith::Faithful => true,
+            Faith::Approximated(how) | Faith::Absent(how) => how.len() > 10,
+        };
+        assert_eq!(parity().into_iter().find(|row| !told(row.faith)), None);
+    }
+}

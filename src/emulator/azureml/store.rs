@@ -55,6 +55,8 @@ impl Store {
             let connection = Connection::open(folder.join("state.db"))?;
             connection.busy_timeout(Duration::from_secs(10))?;
             connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get::<_, String>(0))?;
+            // A killed emulator loses nothing by it; a machine without power may lose the last moments.
+            connection.pragma_update(None, "synchronous", "NORMAL")?;
             connection.execute_batch(SCHEMA)?;
             Ok(connection)
         };
@@ -109,7 +111,13 @@ impl Store {
 
     /// Returns a document.
     pub(super) fn get(&self, scope: &Scope, kind: &str, name: &str, version: &str) -> Result<Option<Document>, Error> {
-        Ok(self.list(scope, kind)?.into_iter().find(|document| document.name == name && document.version == version))
+        self.with("read", |connection| {
+            let mut statement = connection.prepare_cached(
+                "SELECT name, version, created_at, updated_at, body FROM documents
+                 WHERE workspace = ?1 AND kind = ?2 AND name = ?3 AND version = ?4",
+            )?;
+            statement.query_row(params![key(scope), kind, name, version], read_document).optional()
+        })
     }
 
     /// Returns the documents of a kind, oldest first.
@@ -119,17 +127,7 @@ impl Store {
                 "SELECT name, version, created_at, updated_at, body FROM documents WHERE workspace = ?1 AND kind = ?2
                  ORDER BY created_at, name, version",
             )?;
-            let rows = statement.query_map(params![key(scope), kind], |row| {
-                let time = |index| row.get::<_, i64>(index).map(|time| jiff::Timestamp::from_millisecond(time).unwrap_or_default());
-                let body: String = row.get(4)?;
-                Ok(Document {
-                    name: row.get(0)?,
-                    version: row.get(1)?,
-                    created_at: time(2)?,
-                    updated_at: time(3)?,
-                    body: serde_json::from_str(&body).unwrap_or_default(),
-                })
-            })?;
+            let rows = statement.query_map(params![key(scope), kind], read_document)?;
             rows.collect()
         })
     }
@@ -196,4 +194,16 @@ impl Store {
         self.put_job(&job)?;
         Ok(Some(job))
     }
+}
+
+fn read_document(row: &rusqlite::Row<'_>) -> rusqlite::Result<Document> {
+    let time = |index| row.get::<_, i64>(index).map(|time| jiff::Timestamp::from_millisecond(time).unwrap_or_default());
+    let body: String = row.get(4)?;
+    Ok(Document {
+        name: row.get(0)?,
+        version: row.get(1)?,
+        created_at: time(2)?,
+        updated_at: time(3)?,
+        body: serde_json::from_str(&body).unwrap_or_default(),
+    })
 }

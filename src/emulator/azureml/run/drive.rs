@@ -201,6 +201,7 @@ impl Drive<'_> {
         self.reach(Status::Preparing)?;
         let image = image::make(service, job).await.map_err(|reason| Stop::User(format!("Image build failed: {reason}")))?;
         let grant = self.acquire().await?;
+        nodes.check().await.map_err(Stop::System)?;
         let (size_name, size) = self.size(nodes);
         let archive = container::pack(service, job, &data).map_err(Stop::System)?;
         let start = Start { image: image.name.clone(), command, data, experiment_id, size_name, size, archive };

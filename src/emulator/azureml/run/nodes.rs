@@ -56,6 +56,16 @@ impl Nodes {
         Ok(Self { engine, network: name, gateway, owner, cpus: about.cpus, memory: about.memory })
     }
 
+    /// Says when the network is no longer the one in which this machine is reached: somebody may have removed it.
+    pub(super) async fn check(&self) -> Result<(), String> {
+        let found = self.engine.inspect_network(&self.network).await.map_err(|error| causes::in_one_line(&error))?;
+        let gateway = found.and_then(|network| network.gateway).and_then(|text| text.parse::<IpAddr>().ok());
+        if gateway == Some(self.gateway) {
+            return Ok(());
+        }
+        Err(format!("the network `{}` of the jobs was removed: end the emulator and start it again to make another", self.network))
+    }
+
     /// Removes the containers of the emulator but those of these jobs.
     pub(super) async fn clear_except(&self, jobs: &[&str]) {
         for container in self.engine.list(&[(OWNER, &self.owner)]).await.unwrap_or_default() {

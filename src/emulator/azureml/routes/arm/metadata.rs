@@ -12,8 +12,19 @@ pub(super) fn routes() -> Vec<Route> {
     let open = |pattern, handler| Route::new(Plane::Arm, Method::GET, pattern, handler).access(Access::Open);
     vec![
         open("metadata/endpoints", |service, call| at_once(endpoints(&service, &call))).approximated("one cloud, this emulator"),
+        open("studio/runs/{run}", |_, call| at_once(Ok(studio(&call)))).approximated("there is no studio: the page says how to ask"),
         open("discovery", |service, call| at_once(discovery(&service, &call))),
     ]
+}
+
+/// Answers whoever follows a job's link to the studio. It shows nothing of the job, since nobody has to say who they are.
+fn studio(call: &Call) -> Reply {
+    let run = reply::escaped(call.part("run"));
+    let text = format!(
+        "<!doctype html><title>{run}</title><p>This is an emulated workspace, which has no studio.</p>\
+         <p>Ask with <code>sendoff status</code> and <code>sendoff logs</code>, and find the MLflow run with <code>sendoff tracking open</code>.</p>\n"
+    );
+    reply::typed("text/html; charset=utf-8", text)
 }
 
 fn endpoints(_: &Service, call: &Call) -> Result<Reply, Refusal> {
