@@ -67,7 +67,7 @@ pub(super) async fn take_part(engine: &Engine, attempt: &Attempt, found: &Found)
     let spec = described(found, container.as_ref());
     fs::create_private_dir_all(attempt.folder())?;
     marks::choose(attempt, engine.endpoint())?;
-    marks::watch_only(attempt, &found.store)?;
+    marks::watch_only(attempt, &format!("{}:{}", found.machine, found.store))?;
     for node in nodes::all(attempt, &spec) {
         let container = made(engine, &node.name).await?.ok_or_else(|| Error::GivenUp { id: found.id.to_string() })?;
         fs::create_private_dir_all(node.folder.folder())?;
@@ -137,7 +137,7 @@ async fn say(engine: &Engine, container: &str, name: &str, text: &str) -> Result
 
 /// Returns what this store is called in the containers of others.
 fn own_name(attempt: &Attempt) -> String {
-    let digest = Sha256::digest(marks::owner(attempt).as_bytes());
+    let digest = Sha256::digest(marks::own_place(attempt).as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -16,6 +16,7 @@ use super::route::Way;
 use crate::engine::Endpoint;
 use crate::job::attempt::Attempt;
 use crate::support::fs::{self, Context};
+use crate::support::platform;
 use crate::target::Error;
 
 /// Writes down which engine runs the attempt.
@@ -62,9 +63,14 @@ pub(super) fn forget_network(attempt: &Attempt) {
     let _ = fs::remove_file(attempt.path("network"));
 }
 
-/// Says which store has made the containers, that of this attempt's folder or an earlier one at the same place.
-pub(super) fn watch_only(attempt: &Attempt, store: &str) -> Result<(), Error> {
-    Ok(fs::write_private(attempt.path("watched"), store.as_bytes())?)
+/// Says whose the containers are: a store of another place, or an earlier one at this place.
+pub(super) fn watch_only(attempt: &Attempt, place: &str) -> Result<(), Error> {
+    Ok(fs::write_private(attempt.path("watched"), place.as_bytes())?)
+}
+
+/// Returns where this store is. Homes of several machines are at the same path often.
+pub(super) fn own_place(attempt: &Attempt) -> String {
+    format!("{}:{}", platform::host_name(), owner(attempt))
 }
 
 /// Returns whether the containers were made by somebody else, and are only watched over.
@@ -74,7 +80,7 @@ pub(super) fn is_watched_only(attempt: &Attempt) -> bool {
 
 /// Returns whether the containers are another store's, which removes them.
 pub(super) fn is_another_stores(attempt: &Attempt) -> bool {
-    std::fs::read_to_string(attempt.path("watched")).is_ok_and(|store| store != owner(attempt))
+    std::fs::read_to_string(attempt.path("watched")).is_ok_and(|place| place != own_place(attempt))
 }
 
 /// Writes down how the job reaches the relay.
