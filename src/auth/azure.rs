@@ -52,8 +52,8 @@ pub struct AzureCli {
 
 /// A source with what it needs to ask over HTTP.
 pub(super) struct Over<T> {
-    own: T,
-    http: reqwest::Client,
+    pub(super) own: T,
+    pub(super) http: reqwest::Client,
 }
 
 impl AzureClient {

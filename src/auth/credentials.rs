@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::azure::{AzureCli, AzureClient, AzureManagedIdentity};
+use super::azure_identity::{AzureFederation, AzureIdentityEndpoint};
+use super::azure_order::FirstOf;
 use super::databricks::DatabricksOAuth;
 use super::local::{FromCommand, FromFile};
 use super::{Provider, Token};
@@ -48,6 +50,15 @@ pub enum Credentials {
     AzureManagedIdentity(AzureManagedIdentity),
     /// Whoever is logged in to the az CLI.
     AzureCli(AzureCli),
+    /// An Azure application for which somebody else vouches.
+    AzureFederation(AzureFederation),
+    /// The endpoint of a managed identity beside this process.
+    AzureIdentityEndpoint(AzureIdentityEndpoint),
+    /// The first of several that gives a token.
+    FirstOf {
+        /// In the order in which they are asked.
+        of: Vec<Credentials>,
+    },
     /// A Databricks service principal, by OAuth (machine to machine).
     DatabricksOauth(DatabricksOAuth),
 }
@@ -73,6 +84,15 @@ impl Credentials {
             Self::AzureClient(own) => Source::Renewed(Box::new(own.clone().with(http))),
             Self::AzureManagedIdentity(own) => Source::Renewed(Box::new(own.clone().with(http))),
             Self::AzureCli(own) => Source::Renewed(Box::new(own.clone())),
+            Self::AzureFederation(own) => Source::Renewed(Box::new(own.clone().with(http))),
+            Self::AzureIdentityEndpoint(own) => Source::Renewed(Box::new(own.clone().with(http))),
+            Self::FirstOf { of } => {
+                let renewed = |one: &Self| match one.source(http) {
+                    Source::Renewed(provider) => Some((one.clone(), provider)),
+                    Source::Nothing | Source::Fixed(_) => None,
+                };
+                Source::Renewed(Box::new(FirstOf { of: of.iter().filter_map(renewed).collect() }))
+            }
             Self::DatabricksOauth(own) => Source::Renewed(Box::new(own.clone().with(http))),
         }
     }

@@ -48,6 +48,17 @@ pub enum Error {
     /// A variable that the settings name and that is not set.
     #[error("`{0}` is not set, and `credentials:` of your settings takes a secret from it")]
     Unset(String),
+    /// A way to authenticate that was chosen and cannot be gone.
+    #[error("cannot authenticate to Azure with {kind}: it {needs}")]
+    NotSetUp {
+        /// The way.
+        kind: &'static str,
+        /// What is missing.
+        needs: &'static str,
+    },
+    /// None of several sources gave a token.
+    #[error("found no way to authenticate to Azure: {}", .0.join("; "))]
+    NoneOf(Vec<String>),
     /// A path in the settings that does not exist.
     #[error("the token file `{}` is missing", .0.display())]
     Missing(PathBuf),
@@ -59,7 +70,13 @@ impl Error {
         match self {
             Self::Unreachable { .. } | Self::Command(_) | Self::Missing(_) | Self::Empty(_) => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::File(_) | Self::Unreadable(_) | Self::NotAHeader | Self::Panicked | Self::Unset(_) => false,
+            Self::File(_)
+            | Self::Unreadable(_)
+            | Self::NotAHeader
+            | Self::Panicked
+            | Self::Unset(_)
+            | Self::NotSetUp { .. }
+            | Self::NoneOf(_) => false,
         }
     }
 }
@@ -70,6 +87,13 @@ impl Hints for Error {
             Self::Command(_) => vec!["run the command of `credentials:` in your settings by hand, and see what it says".to_owned()],
             Self::Refused { .. } => vec!["check the identity of `credentials:` in your settings, and its secret".to_owned()],
             Self::Unset(name) => vec![format!("set `{name}` where you run sendoff")],
+            Self::NotSetUp { .. } => {
+                vec!["set what is missing where you run sendoff, or choose another `auth:` in your own settings".to_owned()]
+            }
+            Self::NoneOf(_) => vec![
+                "log in with `az login`, or set `AZURE_TENANT_ID`, `AZURE_CLIENT_ID` and `AZURE_CLIENT_SECRET`".to_owned(),
+                "`--emulate` tries the job on this machine without an account".to_owned(),
+            ],
             Self::File(error) => error.hints(),
             Self::Empty(_) | Self::Unreachable { .. } | Self::Unreadable(_) | Self::NotAHeader | Self::Panicked | Self::Missing(_) => {
                 Vec::new()

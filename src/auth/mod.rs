@@ -4,6 +4,8 @@
 //! asks its [`Provider`] for a new token before the old one ends, and does so once for however many requests wait.
 
 mod azure;
+mod azure_identity;
+mod azure_order;
 mod credentials;
 mod databricks;
 mod error;
@@ -16,6 +18,8 @@ mod token;
 use async_trait::async_trait;
 
 pub use azure::{AzureCli, AzureClient, AzureManagedIdentity, MANAGEMENT};
+pub use azure_identity::{Assertion, AzureFederation, AzureIdentityEndpoint, EndpointForm};
+pub use azure_order::{Audience, AzureAuth, azure};
 pub use credentials::Credentials;
 pub use databricks::DatabricksOAuth;
 pub use error::Error;
