@@ -137,6 +137,9 @@ struct Overrides {
     /// Choose the compute target
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
+    /// Send it to a local emulation of the compute target
+    #[arg(long)]
+    emulate: bool,
     /// Choose the tracker: `managed` or an http(s) address
     #[arg(long, value_name = "URI", conflicts_with = "no_tracking")]
     tracking_uri: Option<String>,
@@ -158,6 +161,7 @@ impl Overrides {
             tracking_uri: self.tracking_uri.clone(),
             experiment_name: self.experiment_name.clone(),
             no_tracking: self.no_tracking,
+            emulate: self.emulate,
             set: self.set.clone(),
         }
     }

@@ -44,6 +44,8 @@ document! {
         inherit: List<Text>,
         /// Names of variables of the environment of the submission that are handed to the job in secret and never stored.
         secrets: List<Text>,
+        /// Whether secrets may be handed to a target that keeps them where others can read them (Azure ML: whoever reads the workspace).
+        secrets_in_clear: Parsed<bool>,
         /// What the job may use.
         resources: Resources,
         /// Azure ML's place of a time limit.

@@ -67,6 +67,9 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     rows.map("environment_variables", document.environment_variables.as_ref());
     rows.list("inherit", document.inherit.as_ref(), "none beyond PATH, HOME, USER, LANG, TZ, TMPDIR and CUDA_VISIBLE_DEVICES");
     rows.list("secrets", document.secrets.as_ref(), "none");
+    let in_clear = document.secrets_in_clear.as_ref();
+    let is_allowed = in_clear.is_some_and(|flag| flag.value).to_string();
+    rows.value("secrets_in_clear", is_allowed, in_clear.map_or(Origin::Default, |flag| layers::origin(&flag.place)));
     let resources = values.resources;
     rows.sourced("resources.cpus", resources.cpus.as_ref(), ToString::to_string, "all that the target has");
     rows.sourced("resources.memory", resources.memory.as_ref(), |bytes| Size(*bytes).to_string(), "no limit");

@@ -8,7 +8,7 @@ use super::check::{self, Given};
 use super::explain::Explained;
 use super::layers::Layers;
 use super::settings::Settings;
-use super::{Error, Origin, RunConfig, Sourced, document, inspect, pep723, set, settings, trust};
+use super::{Error, Origin, RunConfig, Sourced, document, inspect, pep723, set, settings, trust, workspace};
 use crate::auth::Keyring;
 use crate::support::yaml::{self, Context, Node, Place, Read, Source, Value};
 use crate::support::{fs, suggest};
@@ -26,6 +26,8 @@ pub struct Flags {
     pub experiment_name: Option<String>,
     /// `--no-tracking`.
     pub no_tracking: bool,
+    /// `--emulate`.
+    pub emulate: bool,
     /// `--set key.path=value`, in order.
     pub set: Vec<String>,
 }
@@ -163,7 +165,10 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     }
     let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
     let given = Given { file: &file, text: &text, root: &root, document: &document, source_directory: &source_directory, layers };
-    let (checked, explained) = check::check(&given, &context);
+    let (mut checked, explained) = check::check(&given, &context);
+    if let Some(run) = &mut checked {
+        workspace::complete(run, document.compute_target.as_ref(), folder, request.environment.get("HOME").map(Path::new), &context);
+    }
     if request.purpose == Purpose::Submit {
         inspect::secrets(&document, &request.environment, &context);
     }

@@ -18,6 +18,7 @@ mod schema;
 mod set;
 mod settings;
 mod trust;
+mod workspace;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -106,12 +106,17 @@ fn values(node: &Node) -> Vec<&Place> {
 /// Returns the project's settings files from a folder upward, the nearest first: the walk stops at the repository root, at the home folder
 /// and at `/`, and files of other users are skipped with a note.
 pub(super) fn project_files(start: &Path, home: Option<&Path>, context: &Context) -> Vec<PathBuf> {
+    project_files_named(super::settings::FILE, start, home, context)
+}
+
+/// Returns the project's files of a name by the same walk.
+pub(super) fn project_files_named(name: &str, start: &Path, home: Option<&Path>, context: &Context) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for folder in start.ancestors() {
         if Some(folder) == home {
             break;
         }
-        let file = folder.join(super::settings::FILE);
+        let file = folder.join(name);
         if file.is_file() {
             if is_ours(&file) {
                 found.push(file);

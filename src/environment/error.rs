@@ -96,6 +96,15 @@ pub enum Error {
     /// The base image of an earlier job is gone.
     #[error("the image `{0}` that the environment was made from is gone")]
     BaseGone(String),
+    /// What a service cannot do that builds environments itself.
+    #[error("{0} is not built yet for this target")]
+    NotThere(&'static str),
+    /// A package that only this machine has, where a service builds the environment.
+    #[error("the service that builds the environment cannot reach `{0}` of this machine")]
+    OnlyHere(String),
+    /// Credentials in what a service keeps for everybody who reads the workspace.
+    #[error("an address of a package has credentials in it, which everybody could read who reads the workspace")]
+    CredentialsInDefinition,
     /// A live job uses it.
     #[error("a live job uses the environment `{0}`")]
     InUse(String),
@@ -145,6 +154,11 @@ impl Hints for Error {
             }
             Self::CondaOnly { .. } => {
                 vec!["move them to the `pip:` part if they exist there, or choose a target with containers".to_owned()]
+            }
+            Self::NotThere(_) => vec!["use `environment.image` with an image that has it, or choose another target".to_owned()],
+            Self::OnlyHere(_) => vec!["put the package on an index, or into the source directory and import it from there".to_owned()],
+            Self::CredentialsInDefinition => {
+                vec!["use an index that the workspace reaches without them, or an `image` that has the packages".to_owned()]
             }
             Self::SystemPackages(_) => vec!["install them by hand, or choose a target with containers".to_owned()],
             Self::Engine(error) => error.hints(),

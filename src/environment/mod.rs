@@ -7,6 +7,7 @@
 //! [`Environments::inspect`] reads and [`Environments::provision`] acts. Nothing of the project is executed by the former.
 
 mod conda;
+mod definition;
 mod error;
 mod image;
 mod inputs;
@@ -27,6 +28,7 @@ use crate::support::uv::Uv;
 use requirements::Requirements;
 use resolve::Goal;
 
+pub use definition::{Definition, Definitions};
 pub use error::Error;
 pub use image::{BaseImage, BuiltImage, Images, Leftover, VENV};
 pub use inputs::Inputs;
@@ -122,6 +124,8 @@ pub struct Environment {
     pub python: PathBuf,
     /// The image that it is in; none for a venv.
     pub image: Option<BuiltImage>,
+    /// What a service is told that builds it; none for what is built here.
+    pub definition: Option<Definition>,
     /// What it was made from.
     pub fixed: Fixed,
     /// The lock file that a live job holds in shared mode.
@@ -237,6 +241,7 @@ impl Environments {
                 folder: venv::folder(&self.folder(), &id),
                 python: venv::python(&self.folder(), &id),
                 image: None,
+                definition: None,
                 fixed: fixed.clone(),
                 lease_file: lease_file.clone(),
                 fresh: false,

@@ -220,6 +220,11 @@ impl Attempt {
         readable(self.read("nodes.json")).ok().flatten().unwrap_or_default()
     }
 
+    /// Returns the state on the way that was noted last.
+    pub fn noted_status(&self) -> Option<JobState> {
+        self.read("status.json").ok().flatten()
+    }
+
     /// Records the outcome. Space for it was set aside by [`Attempt::reserve`].
     pub fn write_outcome(&self, outcome: &Outcome) -> Result<(), Error> {
         fs::remove_file(self.path(".reserve"))?;

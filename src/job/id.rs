@@ -101,8 +101,9 @@ impl fmt::Display for Handle {
 impl Handle {
     /// Reads a handle; `None` when the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.strip_prefix("sendoff://")?.splitn(3, '/');
-        let (kind, place, id) = (parts.next()?, parts.next()?, parts.next()?);
+        // A place may have parts of its own.
+        let (kind, rest) = text.strip_prefix("sendoff://")?.split_once('/')?;
+        let (place, id) = rest.rsplit_once('/')?;
         (!kind.is_empty() && !place.is_empty() && !id.is_empty()).then(|| Self {
             kind: kind.to_owned(),
             place: place.to_owned(),
@@ -136,6 +137,8 @@ mod tests {
     #[test]
     fn a_handle_is_read_back() {
         let handle = Handle { kind: "local".into(), place: "box".into(), id: "ab".into() };
+        assert_eq!(Handle::parse(&handle.to_string()), Some(handle));
+        let handle = Handle { kind: "azureml".into(), place: "s-1/rg/ws".into(), id: "ab".into() };
         assert_eq!(Handle::parse(&handle.to_string()), Some(handle));
         assert_eq!(Handle::parse("brave-otter"), None);
     }

@@ -17,5 +17,5 @@ pub use error::Error;
 pub use id::{Handle, InvalidId, JobId};
 pub use node::{NodeState, NodeWord};
 pub use record::{Record, TrackerRecord, TrackingRecord};
-pub use spec::{Command, Container, ContainerOptions, JobSpec, Launch, Mount, Platform, Request, User};
+pub use spec::{Command, Container, ContainerOptions, Hosted, HostedInput, JobSpec, Launch, Mount, Platform, Request, User};
 pub use state::{Ending, JobState, Outcome};

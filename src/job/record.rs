@@ -24,6 +24,9 @@ pub struct Record {
     pub target_kind: String,
     /// Where it is, for machines without this record.
     pub handle: String,
+    /// What the target needs to find the job again, opaque here; absent where this machine is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
     /// The run config's path at submission.
     pub config_file: String,
     /// The source directory at submission.
@@ -78,4 +81,7 @@ pub struct TrackingRecord {
     pub typed: bool,
     /// Whether its true final status was written.
     pub closed: bool,
+    /// Whether the target itself made it, tracks the job in it and closes it.
+    #[serde(default)]
+    pub by_target: bool,
 }

@@ -284,6 +284,7 @@ mod tests {
             experiment: "e".into(),
             target: "local".into(),
             target_kind: "local".into(),
+            address: None,
             handle: format!("sendoff://local/here/{id}"),
             config_file: "run.yaml".into(),
             source_directory: "/src".into(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::Plan;
 use super::closing::Task;
 use crate::config::{Entry, Input, PathKind, placeholders};
-use crate::environment::Environment;
+use crate::environment::{Definition, Environment};
 use crate::job::attempt::Attempt;
 use crate::job::{Command, Container, JobSpec, Launch, Mount, Record, Request};
 use crate::relay;
@@ -27,6 +27,8 @@ pub(super) struct Place {
     pub(super) lease_file: PathBuf,
     /// The id of the image that it is in, a stand-in until it is built; folder and interpreter are paths there.
     pub(super) image: Option<String>,
+    /// What a service is told that builds it; it has neither folder nor interpreter of ours then.
+    pub(super) definition: Option<Definition>,
 }
 
 impl From<&Environment> for Place {
@@ -36,6 +38,7 @@ impl From<&Environment> for Place {
             python: environment.python.clone(),
             lease_file: environment.lease_file.clone(),
             image: environment.image.as_ref().map(|image| image.id.clone()),
+            definition: environment.definition.clone(),
         }
     }
 }
@@ -90,6 +93,7 @@ impl Parts<'_> {
             preflight: self.connection.is_some(),
             nodes: run.resources.nodes.unwrap_or(1),
             container: self.container(),
+            hosted: self.hosted(),
         }
     }
 
@@ -165,6 +169,7 @@ impl Parts<'_> {
         let inputs = run.inputs.iter().map(|(name, input)| {
             let value = match input {
                 Input::Literal(text) => text.clone(),
+                _ if self.is_hosted() => format!("${{{{inputs.{name}}}}}"),
                 Input::Local { path, .. } if self.environment.image.is_some() => inside(name, path),
                 Input::Local { path, .. } => path.display().to_string(),
                 Input::OnTarget { path, .. } => path.clone(),
@@ -172,7 +177,10 @@ impl Parts<'_> {
             (format!("inputs.{name}"), value)
         });
         let collected = self.home().join("collected");
-        let outputs = run.outputs.iter().map(|(name, _)| (format!("outputs.{name}"), collected.join(name).display().to_string()));
+        let outputs = run.outputs.iter().map(|(name, _)| {
+            let value = if self.is_hosted() { format!("${{{{outputs.{name}}}}}") } else { collected.join(name).display().to_string() };
+            (format!("outputs.{name}"), value)
+        });
         inputs.chain(outputs).collect()
     }
 
@@ -197,6 +205,10 @@ impl Parts<'_> {
             let own = [("HOME", format!("{}/home", place::HOME)), ("USER", "sendoff".to_owned())];
             plain.extend(own.map(|(name, value)| (name.to_owned(), value)));
         }
+        if self.is_hosted() {
+            // The service's own environment is on PATH there.
+            plain.retain(|(name, _)| !matches!(name.as_str(), "PATH" | "VIRTUAL_ENV"));
+        }
         plain.extend(self.values().into_iter().map(|(name, value)| {
             let name = name.replacen("inputs.", "SENDOFF_INPUT_", 1).replacen("outputs.", "SENDOFF_OUTPUT_", 1);
             (name.to_uppercase(), value)
@@ -215,7 +227,7 @@ impl Parts<'_> {
         match &run.entry {
             Entry::Script(script) => Command::Program([python, script.clone()].into_iter().chain(arguments).collect()),
             Entry::Notebook(notebook) => {
-                let folder = self.home().join("collected").display().to_string();
+                let folder = if self.is_hosted() { "outputs".to_owned() } else { self.home().join("collected").display().to_string() };
                 let words = [&python, "-m", "jupyter", "nbconvert", "--to", "notebook", "--execute", "--output-dir", &folder, notebook];
                 Command::Program(words.map(str::to_owned).to_vec())
             }

@@ -15,7 +15,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::config::{Entry, Input, PathKind, RunConfig};
-use crate::target::config::TargetConfig;
+use crate::target::config::{JobTier, TargetConfig, TargetSpec};
 use crate::tracking::Attach;
 
 #[derive(Serialize)]
@@ -51,6 +51,37 @@ struct Canonical<'a> {
     /// More than one.
     #[serde(skip_serializing_if = "Option::is_none")]
     nodes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<Workspace<'a>>,
+}
+
+/// What is said of a workspace of Azure Machine Learning.
+#[derive(Serialize)]
+struct Workspace<'a> {
+    subscription_id: Option<&'a str>,
+    resource_group: Option<&'a str>,
+    workspace_name: Option<&'a str>,
+    compute: Option<&'a str>,
+    instance_type: Option<&'a str>,
+    job_tier: Option<&'static str>,
+    docker_args: Option<&'a str>,
+    emulated: bool,
+}
+
+impl<'a> Workspace<'a> {
+    fn of(target: &'a TargetSpec) -> Option<Self> {
+        let TargetConfig::AzureMl(azure) = &target.config else { return None };
+        Some(Self {
+            subscription_id: azure.workspace.subscription_id.as_deref(),
+            resource_group: azure.workspace.resource_group.as_deref(),
+            workspace_name: azure.workspace.workspace_name.as_deref(),
+            compute: azure.compute.as_deref(),
+            instance_type: azure.instance_type.as_deref(),
+            job_tier: azure.job_tier.map(JobTier::word),
+            docker_args: azure.docker_args.as_deref(),
+            emulated: target.emulated,
+        })
+    }
 }
 
 /// What is said of the container beyond its kind; absent when nothing is.
@@ -134,6 +165,7 @@ fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
         shared_memory: run.resources.shared_memory,
         container: Container::of(&run.target.value.config),
         nodes: run.resources.nodes.filter(|count| *count > 1),
+        workspace: Workspace::of(&run.target.value),
     };
     serde_json::to_string(&canonical).expect("the canonical form is plain JSON")
 }
@@ -185,7 +217,7 @@ fn named(member: &str) -> &str {
         "gpus" => "resources.gpus",
         "max_duration" => "resources.max_duration",
         "shared_memory" => "resources.shared_memory",
-        "container" => "compute_target.*",
+        "container" | "workspace" => "compute_target.*",
         "nodes" => "resources.nodes",
         "experiment" => "experiment_name",
         "attach" => "tracking.attach",

@@ -2,10 +2,11 @@
 
 use super::launch::new_record;
 use super::settle::Wanted;
-use super::{Error, Jobs, Options, Plan, mlflow_run, targets};
+use super::{Error, Jobs, Options, Plan, azureml, mlflow_run, targets};
 use crate::engine::Endpoint;
 use crate::job::{Handle, JobId, JobState, Record};
 use crate::support::clock;
+use crate::target::azureml::Address;
 use crate::target::config::Kind;
 use crate::target::docker::Docker;
 use crate::target::{Found, Target};
@@ -18,8 +19,14 @@ impl Jobs {
             Err(error @ (Error::ElsewhereHandle { .. } | Error::UnknownJob(_))) => error,
             found => return found,
         };
-        let Some(handle) = Handle::parse(text).filter(|handle| handle.kind == Kind::Docker.word()) else { return Err(error) };
+        let Some(handle) = Handle::parse(text) else { return Err(error) };
         let Ok(id) = handle.id.parse::<JobId>() else { return Err(error) };
+        if let Some(address) = azureml::of_handle(&handle, &self.variables) {
+            return self.locate_there(address, &id, &handle).await?.ok_or(error);
+        }
+        if handle.kind != Kind::Docker.word() {
+            return Err(error);
+        }
         let endpoint = targets::endpoint(None, &self.variables)?;
         let target = Docker::new(&self.dirs.data, Some(endpoint.clone()));
         let _lock = self.store.lock(&id)?;
@@ -31,6 +38,18 @@ impl Jobs {
             Some(found) => self.take_part(&target, &found, record_of(&found, &handle), None).await,
             None => Err(Error::NotOnEngine { id: handle.id, place: handle.place, engine: address(&endpoint) }),
         }
+    }
+
+    /// Asks the service that a handle leads to.
+    async fn locate_there(&mut self, address: Address, id: &JobId, handle: &Handle) -> Result<Option<Record>, Error> {
+        let text = address.text();
+        let target = azureml::of_address(address, &self.dirs, &self.variables);
+        let _lock = self.store.lock(id)?;
+        let Some(found) = target.find(id).await? else { return Ok(None) };
+        let mut record = record_of(&found, handle);
+        Kind::AzureMl.word().clone_into(&mut record.target_kind);
+        record.address = Some(text);
+        self.take_part(&target, &found, record, None).await.map(Some)
     }
 
     /// Adds a job that was found to this store, whose lock for it must be held, and has it watched over here.
@@ -66,8 +85,10 @@ impl Jobs {
         if !differences.is_empty() {
             return Err(Error::Different { id: id.to_string(), differences, keys: Vec::new() });
         }
-        let mut record = new_record(plan, id, options);
-        record.handle = Handle { kind: record.target_kind.clone(), place: found.machine.clone(), id: id.to_string() }.to_string();
+        let mut record = new_record(plan, id, options, &self.variables);
+        if record.address.is_none() {
+            record.handle = Handle { kind: record.target_kind.clone(), place: found.machine.clone(), id: id.to_string() }.to_string();
+        }
         fill(&mut record, &found);
         self.take_part(&*target, &found, record, connection).await.map(Some)
     }
@@ -84,6 +105,7 @@ fn record_of(found: &Found, handle: &Handle) -> Record {
         target: handle.kind.clone(),
         target_kind: handle.kind.clone(),
         handle: handle.to_string(),
+        address: None,
         config_file: String::new(),
         source_directory: String::new(),
         digest: String::new(),

@@ -195,6 +195,9 @@ pub enum Error {
     /// A job without an MLflow run was asked for metrics.
     #[error("the job `{0}` is not tracked")]
     NotTracked(String),
+    /// What a job is asked for is kept by the target that tracks it.
+    #[error("the job `{0}` is tracked by the workspace that runs it, and reading from there is not built yet")]
+    TrackedByTarget(String),
     /// The user stopped it before anything was sent.
     #[error("interrupted; nothing was submitted")]
     Interrupted,
@@ -273,6 +276,7 @@ impl Error {
                 | Self::StillActive(_)
                 | Self::NoSuchNode { .. }
                 | Self::NotTracked(_)
+                | Self::TrackedByTarget(_)
                 | Self::Snapshot(
                     snapshot::Error::Secrets(_)
                         | snapshot::Error::Unpackable(_)
@@ -280,7 +284,12 @@ impl Error {
                         | snapshot::Error::Pattern { .. }
                 )
                 | Self::Environment(
-                    environment::Error::Conda { .. } | environment::Error::CondaOnly { .. } | environment::Error::SystemPackages(_)
+                    environment::Error::NotThere(_)
+                        | environment::Error::OnlyHere(_)
+                        | environment::Error::CredentialsInDefinition
+                        | environment::Error::Conda { .. }
+                        | environment::Error::CondaOnly { .. }
+                        | environment::Error::SystemPackages(_)
                 )
         )
     }
@@ -366,6 +375,7 @@ impl Hints for Error {
             }
             Self::StillActive(id) => vec![format!("end it with `sendoff cancel {id}` first")],
             Self::Undelivered { id, .. } => vec![format!("`sendoff tracking sync {id}` delivers them once the tracker answers")],
+            Self::TrackedByTarget(id) => vec![format!("`sendoff open {id}` shows it in the studio")],
             Self::ManagedStopped(_) => vec!["`sendoff tracking start` starts it".to_owned()],
             Self::NotTracked(_) => vec!["it was submitted with `--no-tracking`, or `tracking: {uri: none}`".to_owned()],
             Self::Interrupted | Self::Panicked => Vec::new(),

@@ -1,6 +1,7 @@
 //! What is known of jobs: found by the words people type, brought up to date before it is shown.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -8,14 +9,14 @@ use tokio::time::timeout;
 use super::Error;
 use super::closing::{self, CLOSED, status_of};
 use super::delivery::{self, Delivery};
-use super::{artifacts, mlflow_run, targets};
+use super::{artifacts, azureml, mlflow_run, targets};
 use crate::config;
 use crate::job::attempt::{self, Attempt};
 use crate::job::store::{Step, Store};
 use crate::job::{Handle, JobId, JobState, Record};
 use crate::relay::{Finish, Pending};
 use crate::support::dirs::Dirs;
-use crate::support::platform;
+use crate::support::{causes, platform};
 use crate::target::{JobRef, Presence, Target};
 use crate::tracking::{Client, Connection, Status, managed::Managed};
 
@@ -31,17 +32,27 @@ pub struct Jobs {
     pub(super) variables: BTreeMap<String, String>,
     /// Whether jobs that were never started get the secrets that they name from the variables.
     pub(super) gives_secrets: bool,
+    pub(super) targets: targets::Known,
+    /// Why services could not be asked: their jobs are as they were last seen.
+    pub unheard: Vec<String>,
 }
 
 impl Jobs {
     /// Opens the store.
     pub fn open(dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Self, Error> {
-        Ok(Self { store: Store::open(&dirs.data)?, dirs: dirs.clone(), variables: variables.clone(), gives_secrets: false })
+        Ok(Self {
+            store: Store::open(&dirs.data)?,
+            dirs: dirs.clone(),
+            variables: variables.clone(),
+            gives_secrets: false,
+            targets: targets::Known::default(),
+            unheard: Vec::new(),
+        })
     }
 
     /// Returns the target of a record.
-    pub fn target(&self, record: &Record) -> Box<dyn Target> {
-        targets::of_record(&record.target_kind, &self.dirs.data)
+    pub fn target(&self, record: &Record) -> Arc<dyn Target> {
+        self.targets.of(record, &self.dirs, &self.variables)
     }
 
     /// Returns how a record's attempt is named to its target.
@@ -73,6 +84,11 @@ impl Jobs {
 
     /// Returns the job's id on this machine, for a handle that leads here: by the machine's name, or because a job of ours has this handle.
     fn here(&mut self, handle: Handle) -> Result<String, Error> {
+        if azureml::has_kind(&handle) {
+            let known = handle.id.parse::<JobId>().ok().and_then(|id| self.known(&id).transpose()).transpose()?;
+            let is_it = known.is_some_and(|record| record.handle == handle.to_string());
+            return if is_it { Ok(handle.id) } else { Err(Error::UnknownJob(handle.to_string())) };
+        }
         if !["local", "docker"].contains(&handle.kind.as_str()) {
             return Err(Error::ForeignKind { handle: handle.to_string(), kind: handle.kind });
         }
@@ -131,6 +147,9 @@ impl Jobs {
     /// Closes the MLflow run of an ended job, and keeps what is new about the record.
     async fn settle_ended(&mut self, before: Record, record: Record) -> Result<Record, Error> {
         let mut record = self.readdressed(record);
+        if record.tracking.is_none() && record.state != JobState::Preparing {
+            self.take_own_run(&mut record).await;
+        }
         if let Some(outcome) = record.state.outcome().cloned() {
             let attempt = Attempt::new(&self.dirs.data, &record.id, record.attempt);
             if attempt.path(CLOSED).exists() {
@@ -148,6 +167,13 @@ impl Jobs {
         Ok(record)
     }
 
+    /// Notes the MLflow run that the target made for a job itself; one that cannot be asked now is asked again by the next command.
+    pub(super) async fn take_own_run(&self, record: &mut Record) {
+        if let Ok(Some(own)) = self.target(record).own_run(&Self::reference(record)).await {
+            record.tracking = Some(super::launch::own_run(own));
+        }
+    }
+
     /// Settles what a dead client left of a submission, whose lock must be held: the target has the job, or never will, and then its MLflow run
     /// is closed, even one that nobody was told of.
     pub(super) async fn settle_preparing(&mut self, record: Record) -> Result<Record, Error> {
@@ -159,6 +185,7 @@ impl Jobs {
             Presence::Present(state) => {
                 self.store.conclude(&record.id, record.attempt, Step::Submit, "adopted")?;
                 record.state = state;
+                self.take_own_run(&mut record).await;
                 self.store.put(&record)?;
             }
             Presence::Unattended | Presence::Unstarted { .. } => {}
@@ -203,6 +230,9 @@ impl Jobs {
         let Some(outcome) = record.state.outcome() else { return Err(Error::StillActive(record.id.to_string())) };
         let attempt = Attempt::new(&self.dirs.data, &record.id, record.attempt);
         let Some(tracking) = &record.tracking else { return Err(Error::NotTracked(record.id.to_string())) };
+        if tracking.by_target {
+            return Err(Error::TrackedByTarget(record.id.to_string()));
+        }
         let Some(connection) = self.connection(&record) else { return Err(Error::ManagedStopped(record.id.to_string())) };
         let end = closing::finish(&tracking.run_id, status_of(outcome), outcome);
         let left = delivery::deliver(&attempt, &connection, Some(&end), within).await.transpose()?.unwrap_or_default();
@@ -231,8 +261,11 @@ impl Jobs {
         record
     }
 
-    /// Returns how the tracker of a record is reached from here; `None` when it is a managed server that does not run.
+    /// Returns how the tracker of a record is reached from here; `None` when it is a managed server that does not run, or the target itself.
     pub fn connection(&self, record: &Record) -> Option<Connection> {
+        if record.tracking.as_ref().is_some_and(|tracking| tracking.by_target) {
+            return None;
+        }
         let of_run = record.tracking.as_ref().map(|tracking| (&tracking.uri, tracking.managed, tracking.typed));
         let (uri, managed, typed) =
             of_run.or_else(|| record.tracker.as_ref().map(|tracker| (&tracker.uri, tracker.managed, tracker.typed)))?;
@@ -249,19 +282,30 @@ impl Jobs {
     pub async fn list(&mut self, limit: usize) -> Result<Vec<Record>, Error> {
         let (preparing, sent): (Vec<Record>, Vec<Record>) =
             self.store.active()?.into_iter().partition(|record| record.state == JobState::Preparing);
-        let mut by_target: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        let mut by_target: BTreeMap<_, Vec<Record>> = BTreeMap::new();
         for record in sent {
-            by_target.entry(record.target.clone()).or_default().push(record);
+            by_target.entry(targets::place(&record)).or_default().push(record);
         }
         for records in by_target.into_values() {
             let references: Vec<JobRef> = records.iter().map(Self::reference).collect();
-            let seen = self.target(&records[0]).states(&references).await?;
+            let seen = match self.target(&records[0]).states(&references).await {
+                // A service that is away hides neither its jobs nor those of others.
+                Err(error) if records[0].address.is_some() => {
+                    self.unheard.push(causes::in_one_line(&error));
+                    continue;
+                }
+                seen => seen?,
+            };
             for (record, seen) in records.into_iter().zip(seen) {
                 self.observe(record, seen).await?;
             }
         }
         for record in preparing {
-            self.refresh(record).await?;
+            let is_there = record.address.is_some();
+            match self.refresh(record).await {
+                Err(error) if is_there => self.unheard.push(causes::in_one_line(&error)),
+                refreshed => drop(refreshed?),
+            }
         }
         Ok(self.store.newest(limit)?.into_iter().map(|record| self.readdressed(record)).collect())
     }

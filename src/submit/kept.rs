@@ -33,6 +33,9 @@ pub(super) struct Kept {
     pub(super) set: Vec<String>,
     /// The target's name, when it was chosen by a flag.
     pub(super) target: Option<String>,
+    /// Whether a local emulation took the target's place.
+    #[serde(default)]
+    pub(super) emulate: bool,
     /// The experiment.
     pub(super) experiment: String,
     /// How the script was attached.
@@ -75,6 +78,7 @@ pub(super) fn files(plan: &Plan, prepared: &Prepared) -> Vec<artifacts::File> {
         source_directory: plan.source_directory().to_owned(),
         set: plan.set.iter().map(|set| without_credentials(set)).collect(),
         target: flag(&run.target.origin).then(|| run.target.value.name.clone()),
+        emulate: run.target.value.emulated,
         experiment: plan.experiment.clone(),
         attach: plan.attach,
         tracker: run.tracking.value.uri.as_ref().map(ToString::to_string),

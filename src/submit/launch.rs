@@ -11,14 +11,16 @@ use super::mlflow_run::{Past, has_open_intent, mlflow_run, tag_facts, tracked};
 use super::prepare::{Prepared, prepare};
 use super::settle::{Settled, Wanted, settle};
 use super::{Error, Jobs, Observer, Plan};
-use super::{artifacts, kept, targets};
+use super::{artifacts, azureml, hosted, kept};
 use crate::job::attempt::Attempt;
 use crate::job::store::Step;
-use crate::job::{Handle, JobId, JobState, Record, TrackerRecord};
+use crate::job::{Handle, JobId, JobState, Record, TrackerRecord, TrackingRecord};
 use crate::relay;
 use crate::support::dirs::Dirs;
 use crate::support::lock::Lock;
 use crate::support::{clock, fault, platform};
+use crate::target::OwnRun;
+use crate::target::config::TargetSpec;
 use crate::tracking::{self, Client, Status};
 
 /// How to submit.
@@ -95,7 +97,7 @@ pub async fn submit(
             }
             Settled::Go(record) => record,
         },
-        None => new_record(&plan, &id, &options),
+        None => new_record(&plan, &id, &options, variables),
     };
     record.snapshot = prepared.packed.id.to_string();
     record.environment = prepared.environment.id.to_string();
@@ -149,8 +151,29 @@ pub(super) fn digest(config: &str, snapshot: &str, environment: &str) -> String 
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(super) fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
-    let handle = Handle { kind: plan.run.target.value.config.kind().word().to_owned(), place: platform::host_name(), id: id.to_string() };
+/// Returns where a new job will be.
+fn handle(target: &TargetSpec, id: &JobId) -> Handle {
+    let here = || (target.config.kind().word().to_owned(), platform::host_name());
+    let (kind, place) = hosted::of(target).map_or_else(here, |spec| azureml::handle(spec, target.emulated));
+    Handle { kind, place, id: id.to_string() }
+}
+
+/// Returns what is kept of an MLflow run that a target made and closes.
+pub(super) fn own_run(own: OwnRun) -> TrackingRecord {
+    TrackingRecord {
+        uri: own.uri,
+        managed: false,
+        experiment_id: own.experiment_id,
+        run_id: own.run_id,
+        url: own.url,
+        typed: false,
+        closed: true,
+        by_target: true,
+    }
+}
+
+pub(super) fn new_record(plan: &Plan, id: &JobId, options: &Options, variables: &BTreeMap<String, String>) -> Record {
+    let handle = handle(&plan.run.target.value, id);
     Record {
         version: 1,
         id: id.clone(),
@@ -160,6 +183,7 @@ pub(super) fn new_record(plan: &Plan, id: &JobId, options: &Options) -> Record {
         target: plan.run.target.value.name.clone(),
         target_kind: plan.run.target.value.config.kind().word().to_owned(),
         handle: handle.to_string(),
+        address: hosted::of(&plan.run.target.value).map(|spec| azureml::address(spec, plan.run.target.value.emulated, variables).text()),
         config_file: plan.run.file.display().to_string(),
         source_directory: plan.source_directory().display().to_string(),
         digest: String::new(),
@@ -220,7 +244,7 @@ impl HandingOver<'_> {
             variables: self.variables,
         };
         let (spec, launch) = (parts.spec(), parts.launch(injected));
-        let target = targets::chosen(&self.plan.run.target.value, self.dirs, self.variables)?;
+        let target = self.plan.target.0.clone();
         target.prepare(&spec).await?;
         if self.keep {
             parts.attempt().ask_to_keep()?;
@@ -232,6 +256,10 @@ impl HandingOver<'_> {
         fault::point("submit.after-act");
         self.jobs.store.conclude(&record.id, record.attempt, Step::Submit, "submitted")?;
         record.state = JobState::Submitted { at: clock::now() };
+        // The job is there whatever comes of this; the next command asks again.
+        if let Ok(Some(own)) = target.own_run(&Jobs::reference(&record)).await {
+            record.tracking = Some(own_run(own));
+        }
         self.jobs.store.put(&record)?;
         fault::point("submit.after-outcome");
         Ok(record)
@@ -243,17 +271,27 @@ impl HandingOver<'_> {
     /// the store for the next command.
     async fn undo(&mut self, id: &JobId, known: Option<Record>) -> Option<Record> {
         let record = self.jobs.store.get(id).ok()??;
+        // A service that was not told of the job need not be asked about it, and may be what failed.
+        if record.address.is_some() && !self.jobs.store.open_intent(id, record.attempt, Step::Submit).unwrap_or(true) {
+            self.forget(id, known);
+            return None;
+        }
         let record = self.jobs.settle_preparing(record).await.ok()?;
         if record.state != JobState::Preparing {
             return Some(record);
         }
         let is_open = record.tracking.as_ref().is_some_and(|tracking| !tracking.closed);
         if !is_open && !has_open_intent(&self.jobs, &record).unwrap_or(true) {
-            let _ = match known {
-                Some(known) => self.jobs.store.put(&known),
-                None => self.jobs.store.delete(id),
-            };
+            self.forget(id, known);
         }
         None
+    }
+
+    /// Takes a submission out of the store, which then is as it was before.
+    fn forget(&mut self, id: &JobId, known: Option<Record>) {
+        let _ = match known {
+            Some(known) => self.jobs.store.put(&known),
+            None => self.jobs.store.delete(id),
+        };
     }
 }

@@ -80,6 +80,7 @@ pub(super) fn tracked(connection: &Connection, run: &MlflowRun, typed: bool) -> 
         run_id: run.id.clone(),
         typed,
         closed: false,
+        by_target: false,
     }
 }
 

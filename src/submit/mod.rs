@@ -6,6 +6,7 @@
 
 mod artifacts;
 mod attend;
+mod azureml;
 mod capabilities;
 mod closing;
 mod delivery;
@@ -16,6 +17,7 @@ mod emulation;
 mod engines;
 mod error;
 mod garbage;
+mod hosted;
 mod jobs;
 mod kept;
 mod launch;

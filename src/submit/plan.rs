@@ -41,6 +41,8 @@ pub struct Plan {
     pub ways: Ways,
     /// The tracker, as it answered.
     pub tracker: Tracker,
+    /// The target.
+    pub(super) target: targets::Chosen,
     /// The `--set` flags.
     pub(super) set: Vec<String>,
     /// What is taken from an earlier job.
@@ -121,14 +123,14 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         take_over(&mut run, again)?;
     }
     let target = &run.target.value;
-    let chosen = targets::chosen(target, dirs, variables)?;
-    let Compared { capabilities, notes: of_target } = capabilities::check(&run, chosen.as_ref()).await?;
+    let chosen = targets::Chosen(targets::chosen(target, dirs, variables)?);
+    let Compared { capabilities, notes: of_target } = capabilities::check(&run, chosen.0.as_ref()).await?;
     let missing: Vec<String> = run.secrets.iter().filter(|name| !variables.contains_key(*name)).cloned().collect();
     if !missing.is_empty() {
         return Err(Error::SecretsMissing(missing));
     }
     let in_ci = variables.get("CI").is_some_and(|value| !matches!(value.as_str(), "" | "false" | "0"));
-    if in_ci && run.tracking.origin == Origin::Default {
+    if in_ci && run.tracking.origin == Origin::Default && run.tracking.value.uri == Some(Uri::Managed) {
         return Err(Error::NoTrackerInCi);
     }
     let listing = snapshot::list(&snapshot_spec(&run))?;
@@ -176,14 +178,33 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
     if matches!(run.entry, Entry::Notebook(_)) {
         environment.extra = environment::NOTEBOOK_PACKAGES.map(str::to_owned).to_vec();
     }
+    if run.tracking.value.uri == Some(Uri::Workspace) {
+        environment.extra.push("azureml-mlflow".to_owned());
+    }
     let site = Site::of(&run.target.value, dirs, variables).await?;
     let inspection = site.inspect(&environment, again.as_ref().map(|again| &again.kept.environment)).await?;
     warnings.extend(tracker.skew(inspection.lock.as_deref(), &environment));
-    let ways = chosen.ways(&wanted(&run)).await?;
+    let ways = chosen.0.ways(&wanted(&run)).await?;
     let experiment =
         run.experiment_name.as_ref().map_or_else(|| snapshot::git::default_experiment(&run.source_directory), |name| name.value.clone());
     let name = run.display_name.clone();
-    Ok(Plan { run, experiment, name, listing, inspection, environment, attach, capabilities, ways, tracker, set, again, notes, warnings })
+    Ok(Plan {
+        target: chosen,
+        run,
+        experiment,
+        name,
+        listing,
+        inspection,
+        environment,
+        attach,
+        capabilities,
+        ways,
+        tracker,
+        set,
+        again,
+        notes,
+        warnings,
+    })
 }
 
 /// Returns what the job wants to get at of this machine.

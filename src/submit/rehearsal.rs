@@ -8,7 +8,7 @@ use super::kept;
 use super::launch::{digest, new_record, wanted_id};
 use super::mlflow_run::tag_facts;
 use super::settle::{Decision, Wanted, decide};
-use super::{Error, Options, Plan, Tracker, site, targets};
+use super::{Error, Options, Plan, Tracker, site};
 use crate::auth::Credentials;
 use crate::environment::EnvironmentId;
 use crate::job::attempt::{Attempt, Finding};
@@ -74,7 +74,7 @@ pub struct SecretVariable {
 pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Rehearsal, Error> {
     let chosen = wanted_id(options);
     let id = chosen.clone().unwrap_or_else(|| "new-job".parse().expect("it follows the rules of ids"));
-    let mut record = new_record(plan, &id, options);
+    let mut record = new_record(plan, &id, options, variables);
     record.snapshot = match &plan.again {
         Some(again) => again.kept.snapshot.clone(),
         None => snapshot::Store::looking(&dirs.cache).scan(&plan.snapshot_spec(), &plan.listing)?.id().to_string(),
@@ -93,6 +93,7 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
         url: String::new(),
         typed: plan.typed(),
         closed: false,
+        by_target: false,
     });
     let tags = tracking::tags(&tag_facts(plan, &record, plan.git().0.as_ref()));
     let archive = dirs.cache.join("snapshots").join(format!("{}.zip", record.snapshot));
@@ -113,9 +114,10 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
             HIDDEN.clone_into(value);
         }
     }
-    let bootstrap = targets::chosen(&plan.run.target.value, dirs, variables)?.render(&spec)?;
+    let bootstrap = plan.target.0.render(&spec)?;
     let travels = match plan.run.target.value.config {
         TargetConfig::Docker(_) => "over the bootstrap's standard input: in no file, and in nothing that the container engine keeps",
+        TargetConfig::AzureMl(_) => "among the job's variables, in clear: whoever reads the workspace reads them",
         _ => "in a file of mode 0600 that the bootstrap reads and removes before the command starts",
     };
     let mut secrets: Vec<SecretVariable> = parts.launch(None).secrets.into_keys().map(|name| SecretVariable { name, travels }).collect();
@@ -138,13 +140,22 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
 /// Returns how the job would reach the tracker; a managed server that does not run yet has a stand-in for its port.
 fn connection(plan: &Plan) -> Option<Connection> {
     match &plan.tracker {
-        Tracker::None => None,
+        Tracker::None | Tracker::Workspace => None,
         Tracker::Managed { uri: Some(uri), .. } => Some(Connection::managed(uri.clone())),
         Tracker::Managed { uri: None, .. } => {
             Some(Connection { uri: format!("http://127.0.0.1:{AT_SUBMISSION}"), auth: Credentials::None, managed: true })
         }
         Tracker::Remote { connection, .. } => Some((**connection).clone()),
     }
+}
+
+/// Returns what is known here of a job that a service has; only a submission asks there.
+fn by_service(known: &Record, attempt: &Attempt) -> Result<Finding, Error> {
+    Ok(match (attempt.outcome()?, &known.state) {
+        (Some(outcome), _) => Finding::Ended(outcome),
+        (None, JobState::Preparing) => Finding::Unclaimed,
+        (None, state) => Finding::Alive(state.clone()),
+    })
 }
 
 /// Looks for a job of this id without settling anything about it.
@@ -154,7 +165,8 @@ fn past(wanted: &Record, keys: &Keys, options: &Options, dirs: &Dirs) -> Result<
         return Ok(Past::New);
     }
     let Some(mut known) = Store::open(&dirs.data)?.get(&wanted.id)? else { return Ok(Past::New) };
-    match Attempt::new(&dirs.data, &known.id, known.attempt).find()? {
+    let attempt = Attempt::new(&dirs.data, &known.id, known.attempt);
+    match if known.address.is_some() { by_service(&known, &attempt)? } else { attempt.find()? } {
         Finding::Alive(state) => known.state = state,
         Finding::Ended(outcome) => known.state = JobState::from_outcome(outcome),
         Finding::Unclaimed | Finding::Tombstoned | Finding::Abandoned { .. } => {}

@@ -45,7 +45,7 @@ pub async fn rerun(
     let request = Request {
         file: Some(kept.file.clone()),
         cwd: kept.file.parent().unwrap_or(&root).to_owned(),
-        flags: Flags { set, target: flags.target.or_else(|| kept.target.clone()), ..flags },
+        flags: Flags { set, emulate: flags.emulate || kept.emulate, target: flags.target.or_else(|| kept.target.clone()), ..flags },
         purpose: Purpose::Look,
         environment: variables.clone(),
         user_settings: dirs.config.clone(),
@@ -111,11 +111,11 @@ pub fn working_tree(record: &Record, dirs: &Dirs, variables: &BTreeMap<String, S
     let attempt = Attempt::new(&dirs.data, &record.id, record.attempt);
     let kept: Option<Kept> = kept::read(&attempt, kept::REQUEST).and_then(|text| serde_json::from_str(&text).ok());
     let file = kept.as_ref().map_or_else(|| record.config_file.clone().into(), |kept| kept.file.clone());
-    let (set, target) = kept.map(|kept| (kept.set, kept.target)).unwrap_or_default();
+    let (set, target, emulate) = kept.map(|kept| (kept.set, kept.target, kept.emulate)).unwrap_or_default();
     let request = Request {
         cwd: file.parent().unwrap_or(&file).to_owned(),
         file: Some(file),
-        flags: Flags { target, set, ..Flags::default() },
+        flags: Flags { target, emulate, set, ..Flags::default() },
         purpose: Purpose::Look,
         environment: variables.clone(),
         user_settings: dirs.config.clone(),

@@ -28,8 +28,11 @@ pub(super) async fn settle(jobs: &mut Jobs, known: Record, options: &Options, pl
             Presence::Present(state) => {
                 jobs.store.conclude(&record.id, record.attempt, Step::Submit, "adopted")?;
                 record.state = state;
+                jobs.take_own_run(&mut record).await;
                 jobs.store.put(&record)?;
             }
+            // The same attempt: what an earlier client may have sent late is this very job.
+            Presence::Absent if jobs.target(&record).is_idempotent() => return Ok(Settled::Go(record)),
             Presence::Unattended | Presence::Unstarted { .. } | Presence::Absent => {
                 // The attempt was given up before it started; its claim is buried, so the next number is used.
                 record.attempt += 1;
@@ -48,6 +51,8 @@ pub(super) async fn settle(jobs: &mut Jobs, known: Record, options: &Options, pl
     match decide(&record, &wanted, options.new_attempt, jobs.kept_keys(&record).as_ref())? {
         Decision::Adopt => Ok(Settled::Adopt(record)),
         Decision::NextAttempt => {
+            // An attempt that the target tracks has an MLflow run of its own.
+            record.tracking = record.tracking.filter(|tracking| !tracking.by_target);
             if record.tracking.as_ref().is_some_and(|tracking| !tracking.closed) {
                 // What the attempt before has written comes before what this one writes; so does its end.
                 let left = jobs.sync(record.clone(), DELIVERY).await?;

@@ -3,22 +3,27 @@
 use std::collections::BTreeMap;
 
 use super::describe::Place;
-use super::{Error, targets};
+use super::{Error, hosted, targets};
 use crate::engine::{Endpoint, Engine};
-use crate::environment::{Base, Environment, EnvironmentId, Environments, Fixed, Images, Inspection, Progress, Spec, VENV};
+use crate::environment::{Base, Definitions, Environment, EnvironmentId, Environments, Fixed, Images, Inspection, Progress, Spec, VENV};
 use crate::support::dirs::Dirs;
 use crate::target;
+use crate::target::azureml::BASE_IMAGE;
 use crate::target::config::{TargetConfig, TargetSpec};
 
 /// The environments of one place.
 pub(super) enum Site {
     Here(Environments),
     Engine(Box<Images>),
+    Service(Definitions),
 }
 
 impl Site {
     /// Returns the place of a target's environments; an engine is asked whether it is there.
     pub(super) async fn of(target: &TargetSpec, dirs: &Dirs, variables: &BTreeMap<String, String>) -> Result<Self, Error> {
+        if hosted::of(target).is_some() {
+            return Ok(Self::Service(Definitions::new(dirs, BASE_IMAGE)));
+        }
         let TargetConfig::Docker(docker) = &target.config else { return Ok(Self::Here(Environments::new(dirs))) };
         let endpoint = targets::endpoint(docker.host.as_deref(), variables)?;
         let engine = Engine::connect(&endpoint).await.map_err(target::Error::from)?;
@@ -29,7 +34,7 @@ impl Site {
     /// Returns where the engine is; `None` for this machine's own place.
     pub(super) fn endpoint(&self) -> Option<&Endpoint> {
         match self {
-            Self::Here(_) => None,
+            Self::Here(_) | Self::Service(_) => None,
             Self::Engine(images) => Some(images.engine().endpoint()),
         }
     }
@@ -39,6 +44,8 @@ impl Site {
         Ok(match (self, again) {
             (Self::Here(environments), None) => environments.inspect(spec)?,
             (Self::Here(environments), Some(fixed)) => environments.inspect_fixed(fixed),
+            (Self::Service(definitions), None) => definitions.inspect(spec)?,
+            (Self::Service(definitions), Some(fixed)) => definitions.inspect_fixed(spec, fixed)?,
             (Self::Engine(images), None) => images.inspect(spec).await?,
             (Self::Engine(images), Some(fixed)) => images.inspect_fixed(spec, fixed).await?,
         })
@@ -61,6 +68,13 @@ impl Site {
                 };
                 Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Error::Panicked)??)
             }
+            Self::Service(definitions) => {
+                let work = move || match again {
+                    Some(fixed) => definitions.restore(&spec, fixed),
+                    None => definitions.provision(&spec, upgrade, &progress),
+                };
+                Ok(tokio::task::spawn_blocking(work).await.map_err(|_| Error::Panicked)??)
+            }
             Self::Engine(images) => Ok(match again {
                 Some(fixed) => images.restore(&spec, fixed, &progress).await?,
                 None => images.provision(&spec, upgrade, &progress).await?,
@@ -75,9 +89,10 @@ pub(super) fn place(target: &TargetSpec, dirs: &Dirs, id: &EnvironmentId) -> Pla
     match &target.config {
         TargetConfig::Docker(_) => {
             let python = std::path::Path::new(VENV).join("bin").join("python");
-            Place { folder: VENV.into(), python, lease_file, image: Some(format!("sendoff/env:{}", id.short())) }
+            Place { folder: VENV.into(), python, lease_file, image: Some(format!("sendoff/env:{}", id.short())), definition: None }
         }
-        _ => Place { folder, python, lease_file, image: None },
+        TargetConfig::AzureMl(_) => Place { folder: "".into(), python: "python".into(), lease_file, image: None, definition: None },
+        _ => Place { folder, python, lease_file, image: None, definition: None },
     }
 }
 

@@ -21,6 +21,8 @@ pub enum Tracker {
         /// Whether it is installed.
         installed: bool,
     },
+    /// The workspace that runs the job.
+    Workspace,
     /// A server that somebody else runs.
     Remote {
         /// How it is reached.
@@ -47,14 +49,15 @@ impl Tracker {
                 let answer = Client::new(&connection)?.preflight().await.map_err(|error| error.sent(credentials.as_deref()));
                 Self::Remote { connection: Box::new(connection), credentials, answer }
             }
-            _ => Self::None,
+            Some(Uri::Workspace) => Self::Workspace,
+            Some(Uri::AzureMl(_) | Uri::Databricks(_)) | None => Self::None,
         })
     }
 
     /// Returns the server's version, as far as it is known.
     pub fn version(&self) -> Option<&str> {
         match self {
-            Self::None => None,
+            Self::None | Self::Workspace => None,
             Self::Managed { .. } => Some(managed::VERSION),
             Self::Remote { answer, .. } => answer.as_ref().ok()?.as_deref(),
         }

@@ -2,16 +2,12 @@
 
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Error, Jobs};
 use crate::job::{JobState, Record};
 use crate::support::fs::Context;
 use crate::target::Presence;
-
-/// The pauses between two looks at a job.
-const SHORTEST: Duration = Duration::from_millis(2);
-const LONGEST: Duration = Duration::from_millis(100);
 
 /// Copies what a log has from an offset on; returns the new offset. A log that is not there yet has nothing.
 pub fn print_log(path: &Path, offset: u64, out: &mut (dyn Write + Send)) -> std::io::Result<u64> {
@@ -65,12 +61,14 @@ impl Watch {
 
     /// Waits until the job has ended, showing its log when asked, and returns its last record. Dropping the future is safe.
     ///
-    /// Polls: often at first, so that a job costs no waiting that anybody would feel beside the time that it takes, and at most every 100 ms.
+    /// Polls as often as the target may be asked: often at first, so that a job costs no waiting that anybody would feel beside the time that it
+    /// takes.
     pub async fn to_end(&mut self, jobs: &mut Jobs, mut out: Option<&mut (dyn Write + Send)>) -> Result<Record, Error> {
         let begun = Instant::now();
+        let target = jobs.target(&self.record);
+        let reference = Jobs::reference(&self.record);
+        let pace = target.pace();
         loop {
-            let target = jobs.target(&self.record);
-            let reference = Jobs::reference(&self.record);
             let log = target.log(&reference, self.node);
             // The state is asked first: what an ended job wrote is then all there.
             let state = if self.record.state.is_ended() {
@@ -83,6 +81,7 @@ impl Watch {
             };
             let mut quiet = true;
             if let Some(shown) = out.as_deref_mut() {
+                target.fetch_log(&reference, self.node).await?;
                 match print_log(&log, self.offset, shown) {
                     Ok(next) => {
                         quiet = next == self.offset;
@@ -97,7 +96,7 @@ impl Watch {
                 return jobs.refresh(self.record.clone()).await;
             }
             self.record.state = self.record.state.clone().observed(state);
-            tokio::time::sleep(if quiet { (begun.elapsed() / 32).clamp(SHORTEST, LONGEST) } else { SHORTEST }).await;
+            tokio::time::sleep(if quiet { (begun.elapsed() / 32).clamp(pace.shortest, pace.longest) } else { pace.shortest }).await;
         }
     }
 

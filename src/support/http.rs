@@ -11,6 +11,19 @@ pub fn install_tls() {
 ///
 /// A builder failure means that the TLS roots of this machine cannot be read.
 pub fn client(connect: Duration, total: Duration) -> Result<reqwest::Client, reqwest::Error> {
+    builder(connect, total).build()
+}
+
+/// Returns a client that trusts certificate authorities beside those of this machine.
+pub fn client_trusting(
+    connect: Duration,
+    total: Duration,
+    authorities: impl IntoIterator<Item = reqwest::Certificate>,
+) -> Result<reqwest::Client, reqwest::Error> {
+    builder(connect, total).tls_certs_merge(authorities).build()
+}
+
+fn builder(connect: Duration, total: Duration) -> reqwest::ClientBuilder {
     install_tls();
-    reqwest::Client::builder().user_agent(concat!("sendoff/", env!("CARGO_PKG_VERSION"))).connect_timeout(connect).timeout(total).build()
+    reqwest::Client::builder().user_agent(concat!("sendoff/", env!("CARGO_PKG_VERSION"))).connect_timeout(connect).timeout(total)
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::azureml;
 use crate::support::hints::Hints;
 use crate::support::{fs, template, words::Span};
 use crate::{engine, job};
@@ -57,6 +58,9 @@ pub enum Error {
         /// How long we waited.
         waited: Duration,
     },
+    /// Azure Machine Learning refused, or cannot be reached.
+    #[error(transparent)]
+    AzureMl(#[from] azureml::Error),
     /// The container engine refused, or is not there.
     #[error(transparent)]
     Engine(#[from] engine::Error),
@@ -123,6 +127,7 @@ impl Hints for Error {
                 vec!["a process in uninterruptible sleep (a hanging network disk, say) ends when its call returns".to_owned()]
             }
             Self::Engine(error) => error.hints(),
+            Self::AzureMl(error) => error.hints(),
             Self::NoLink { .. } => {
                 vec!["try another `network` of the target; `--no-tracking` goes without".to_owned()]
             }

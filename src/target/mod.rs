@@ -3,6 +3,7 @@
 //! A target sees a [`JobSpec`] and never the run config. What it cannot do is in its [`Capabilities`], which the plan compares with the
 //! run config before anything is sent.
 
+pub mod azureml;
 pub mod config;
 pub mod docker;
 mod error;
@@ -60,6 +61,28 @@ pub struct Refusal {
     pub reason: String,
 }
 
+/// How often a target may be asked about one job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pace {
+    /// The first pause.
+    pub shortest: Duration,
+    /// The longest.
+    pub longest: Duration,
+}
+
+/// An MLflow run that a target made for a job of its own accord.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnRun {
+    /// The tracker, as MLflow's clients name it.
+    pub uri: String,
+    /// The experiment.
+    pub experiment_id: String,
+    /// The MLflow run.
+    pub run_id: String,
+    /// Where people see it.
+    pub url: String,
+}
+
 /// One attempt of a job, as a target is asked about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JobRef {
@@ -112,7 +135,8 @@ pub enum Presence {
 /// - [`Target::submit`] returns when the target has named the job, and leaves nothing behind on failure. It is called at most once for an
 ///   attempt; who does not know whether it was called asks [`Target::states`] first.
 /// - [`Target::states`] answers for many jobs in one trip. A job that is provably gone is `Lost`; one that never was is [`Presence::Absent`],
-///   and from then on cannot appear any more.
+///   and from then on cannot appear any more: either that is made sure of, or a later [`Target::submit`] would be the same
+///   ([`Target::is_idempotent`]).
 /// - [`Target::cancel`] returns when nothing of the job runs; cancelling an ended job succeeds.
 #[async_trait]
 pub trait Target: Send + Sync {
@@ -156,8 +180,30 @@ pub trait Target: Send + Sync {
     /// Returns the state of each job, in order.
     async fn states(&self, jobs: &[JobRef]) -> Result<Vec<Presence>, Error>;
 
+    /// Returns whether a second [`Target::submit`] of the same attempt is the first one again, however late either arrives.
+    fn is_idempotent(&self) -> bool {
+        false
+    }
+
+    /// Returns how often the target may be asked about one job.
+    fn pace(&self) -> Pace {
+        Pace { shortest: Duration::from_millis(2), longest: Duration::from_millis(100) }
+    }
+
     /// Returns the file that holds the log of a node of an attempt, once the target has one here. The first node's is the job's.
     fn log(&self, job: &JobRef, node: u32) -> PathBuf;
+
+    /// Brings that file up to date where the log is written elsewhere; a log that was not begun yet leaves none. May be called by many at once.
+    async fn fetch_log(&self, job: &JobRef, node: u32) -> Result<(), Error> {
+        let _ = (job, node);
+        Ok(())
+    }
+
+    /// Returns the MLflow run that the target made for a job that it has; `None` where that is the submitter's task.
+    async fn own_run(&self, job: &JobRef) -> Result<Option<OwnRun>, Error> {
+        let _ = job;
+        Ok(None)
+    }
 
     /// Ends a job: TERM, its grace, KILL; verified. `at_most` shortens the job's own grace, for a caller who cannot wait that long.
     async fn cancel(&self, job: &JobRef, at_most: Option<Duration>) -> Result<JobState, Error>;

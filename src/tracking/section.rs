@@ -13,7 +13,8 @@ document! {
     /// Who tracks the job.
     #[schemars(rename = "Tracking")]
     pub struct Section {
-        /// `managed` (the MLflow server that sendoff starts here), the http(s) address of an MLflow server, or `none`.
+        /// `managed` (the MLflow server that sendoff starts here), the http(s) address of an MLflow server, `workspace` (on Azure ML, and there the
+        /// default), or `none`.
         uri: Text,
         /// How the script is attached to the job's MLflow run.
         attach: Parsed<Attach>,

@@ -65,6 +65,8 @@ pub enum Uri {
     Managed,
     /// `http(s)://...`, possibly with credentials in it.
     Http(Url),
+    /// `workspace`: the Azure Machine Learning workspace that runs the job.
+    Workspace,
     /// `azureml://...`, not built yet.
     AzureMl(String),
     /// `databricks` or `databricks://profile`, not built yet.
@@ -89,6 +91,9 @@ impl FromStr for Uri {
         if text == "managed" {
             return Ok(Self::Managed);
         }
+        if text == "workspace" {
+            return Ok(Self::Workspace);
+        }
         if text == "databricks" || text.starts_with("databricks://") {
             return Ok(Self::Databricks(text.to_owned()));
         }
@@ -100,7 +105,7 @@ impl FromStr for Uri {
             Ok(url) if matches!(url.scheme(), "file" | "sqlite") => {
                 refuse("a file or database on this disk has no address that a job could reach; use `managed`, or an `http(s)://` address")
             }
-            _ => refuse("expected `managed`, `http(s)://...`, `azureml://...`, `databricks` or `none`"),
+            _ => refuse("expected `managed`, `workspace`, `http(s)://...`, `azureml://...`, `databricks` or `none`"),
         }
     }
 }
@@ -110,6 +115,7 @@ impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Managed => f.write_str("managed"),
+            Self::Workspace => f.write_str("workspace"),
             Self::Http(url) => f.write_str(crate::support::secret::redacted(url).as_str().trim_end_matches('/')),
             Self::AzureMl(text) | Self::Databricks(text) => f.write_str(text),
         }

@@ -246,6 +246,7 @@ fn a_job_that_has_ended_unheard_does_not_count_as_live_when_the_server_is_stoppe
         url: String::new(),
         typed: false,
         closed: false,
+        by_target: false,
     });
     store.put(&record).expect("writable");
     let mut stand_in = std::process::Command::new("setsid").args(["sleep", "600"]).spawn().expect("`setsid` exists");

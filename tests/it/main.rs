@@ -1,5 +1,6 @@
 //! The real binary, in a world of its own.
 
+mod azureml;
 mod bad_input;
 mod check;
 mod commands;

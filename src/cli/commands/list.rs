@@ -23,6 +23,9 @@ fn at_least_one(text: &str) -> Result<usize, String> {
 pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer) -> Result<Exit, Failure> {
     let mut jobs = open_jobs(world, printer)?;
     let records = jobs.list(arguments.limit).await?;
+    for reason in &jobs.unheard {
+        printer.complain(&format!("warning: some jobs are shown as they were last seen: {reason}"));
+    }
     if printer.is_json() {
         printer.json(&json::report("jobs", json::Jobs { jobs: records.iter().map(json::Job::from).collect() }));
         return Ok(Exit::Success);

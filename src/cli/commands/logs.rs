@@ -50,7 +50,9 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
     let mut jobs = open_jobs(world, printer)?;
     let record = jobs.locate(&arguments.job).await?;
     jobs.has_node(&record, arguments.node)?;
-    let path = jobs.target(&record).log(&Jobs::reference(&record), arguments.node);
+    let (target, reference) = (jobs.target(&record), Jobs::reference(&record));
+    target.fetch_log(&reference, arguments.node).await?;
+    let path = target.log(&reference, arguments.node);
     let Ok(mut file) = std::fs::File::open(&path) else {
         printer.say("there is no log yet");
         return Ok(Exit::Success);

@@ -40,6 +40,7 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
     let record = jobs.locate(&arguments.job).await?;
     let Some(tracking) = record.tracking.clone() else { return Err(Error::NotTracked(record.id.to_string()).into()) };
     let wants_browser = !arguments.print && !printer.is_json();
+    // A service that tracks its own jobs says itself where people see them.
     let connection = match jobs.connection(&record) {
         None if tracking.managed && wants_browser => {
             Some(Connection::managed(Managed::new(&world.dirs).ensure(&Talk(printer)).await?.uri()))

@@ -155,7 +155,7 @@ fn tracker(plan: &Plan) -> String {
         Tracker::Managed { uri: Some(uri), .. } => format!(", runs at {uri}"),
         Tracker::Managed { installed: true, .. } => ", would be started".to_owned(),
         Tracker::Managed { .. } => ", would be installed and started".to_owned(),
-        Tracker::Remote { .. } => String::new(),
+        Tracker::Workspace | Tracker::Remote { .. } => String::new(),
     };
     let version = plan.tracker.version().map(|version| format!(", MLflow {version}")).unwrap_or_default();
     format!("{uri} ({origin}){state}{version}")

@@ -88,7 +88,11 @@ pub(crate) async fn send(
         .resources
         .max_duration
         .map_or_else(|| "no time limit".to_owned(), |limit| sendoff::support::words::Span(limit).to_string());
-    let cost = if target.value.config.kind().is_paid() { "costs money" } else { "free" };
+    let cost = match target.value.config.kind().is_paid() {
+        _ if target.value.emulated => "emulated here, free",
+        true => "costs money",
+        false => "free",
+    };
     printer.say(&format!("target:   {} ({}), {cost}, {limit}", target.value.name, target.origin));
     let tracker = plan.run.tracking.value.uri.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
     printer.say(&format!("tracker:  {tracker} ({}), experiment {}", plan.run.tracking.origin, plan.experiment));

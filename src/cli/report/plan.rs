@@ -56,7 +56,7 @@ struct Chosen {
 struct TrackerPlan {
     uri: String,
     origin: String,
-    /// `none`, `running`, `stopped`, `not_installed` or `remote`.
+    /// `none`, `running`, `stopped`, `not_installed`, `workspace` or `remote`.
     state: &'static str,
     address: Option<String>,
     mlflow_version: Option<String>,
@@ -215,6 +215,7 @@ impl TrackerPlan {
     fn new(plan: &Plan, problem: Option<&tracking::Error>) -> Self {
         let (state, address) = match &plan.tracker {
             Tracker::None => ("none", None),
+            Tracker::Workspace => ("workspace", None),
             Tracker::Managed { uri: Some(uri), .. } => ("running", Some(uri.clone())),
             Tracker::Managed { installed: true, .. } => ("stopped", None),
             Tracker::Managed { .. } => ("not_installed", None),
@@ -222,7 +223,7 @@ impl TrackerPlan {
         };
         let credentials = match &plan.tracker {
             Tracker::Remote { credentials, .. } => credentials.clone(),
-            Tracker::None | Tracker::Managed { .. } => None,
+            Tracker::None | Tracker::Workspace | Tracker::Managed { .. } => None,
         };
         Self {
             credentials,

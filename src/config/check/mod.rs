@@ -69,10 +69,11 @@ pub(super) fn check(given: &Given<'_>, context: &Context) -> (Option<RunConfig>,
     let environment_variables = variables::pairs(document.environment_variables.as_ref(), context);
     let inherit = variables::names(document.inherit.as_ref(), context);
     let secrets = variables::names(document.secrets.as_ref(), context);
+    variables::in_clear(document, target.as_ref().map(|target| &target.spec.value), context);
     variables::once(document, context);
     names::check(document, context);
     let resources = resources::check(document, target.as_ref(), context);
-    let tracking = tracking::check(document.tracking.as_ref(), *layers, context);
+    let tracking = tracking::check(document.tracking.as_ref(), target.as_ref().map(|target| &target.spec.value), *layers, context);
     let experiment_name = experiment(document.experiment_name.as_ref(), *layers);
     let grace = grace(document, *layers);
     let max_snapshot_size = max_snapshot_size(*layers);

@@ -68,6 +68,9 @@ pub(in crate::config) fn check<'a>(written: Option<&'a TargetChoice>, layers: La
         }
     };
     let kind = chosen.spec.value.config.kind();
+    if layers.flags.emulate {
+        return emulated(chosen, kind, context);
+    }
     if !trust::may_choose(&chosen.spec.origin, kind) {
         let name = &chosen.spec.value.name;
         let place = place.cloned().unwrap_or_else(|| Place::whole("default", name));
@@ -84,7 +87,12 @@ pub(in crate::config) fn check<'a>(written: Option<&'a TargetChoice>, layers: La
 
 fn written_out<'a>(name: &str, target: &'a Target, origin: Origin, settings: Option<&'a Settings>) -> Chosen<'a> {
     let max_jobs = target.max_jobs.as_ref();
-    let spec = TargetSpec { name: name.to_owned(), config: TargetConfig::read(target), max_jobs: max_jobs.map(|count| count.value.get()) };
+    let spec = TargetSpec {
+        name: name.to_owned(),
+        config: TargetConfig::read(target),
+        max_jobs: max_jobs.map(|count| count.value.get()),
+        emulated: false,
+    };
     Chosen {
         spec: Sourced { value: spec, origin },
         resources: Some(&target.resources),
@@ -92,6 +100,20 @@ fn written_out<'a>(name: &str, target: &'a Target, origin: Origin, settings: Opt
         place: Some(&target.place),
         max_jobs: max_jobs.map(|count| &count.place),
     }
+}
+
+/// Puts a local emulation in the place of a target; what it would cost is no matter then.
+fn emulated<'a>(chosen: Chosen<'a>, kind: Kind, context: &Context) -> Option<Chosen<'a>> {
+    if !kind.has_emulator() {
+        let all = words::any_of(Kind::ALL.into_iter().filter(|kind| kind.has_emulator()).map(Kind::word));
+        let reason = format!("`{}` is of the kind `{}`, and there are emulators of {all}", chosen.spec.value.name, kind.word());
+        let fix = "remove `--emulate`, or choose another target".to_owned();
+        context.find(&Place::whole("--emulate", "--emulate"), "there is no emulator of this target", reason, Some(fix));
+        return None;
+    }
+    let mut chosen = chosen;
+    chosen.spec.value.emulated = true;
+    Some(chosen)
 }
 
 /// Finds a target by its name: in the settings, the nearest first, else among the two that are always there.
@@ -109,12 +131,14 @@ fn named<'a>(name: &str, origin: Origin, place: Option<&Place>, layers: Layers<'
         _ => None,
     };
     if let Some(kind) = built_in {
-        let spec = TargetSpec { name: name.to_owned(), config: TargetConfig::of(kind), max_jobs: None };
+        let spec = TargetSpec { name: name.to_owned(), config: TargetConfig::of(kind), max_jobs: None, emulated: false };
         return Some(Chosen { spec: Sourced { value: spec, origin }, resources: None, settings: None, place: None, max_jobs: None });
     }
     // One that could only be refused is no help.
     let usable = |settings: &'a Settings| {
-        settings.target_names().filter(|name| settings.target(name).is_some_and(|target| matches!(target.kind, Kind::Local | Kind::Docker)))
+        settings
+            .target_names()
+            .filter(|name| settings.target(name).is_some_and(|target| matches!(target.kind, Kind::Local | Kind::Docker | Kind::AzureMl)))
     };
     let mut names: Vec<&str> = layers.settings.iter().flat_map(usable).collect();
     names.extend(["local", "docker"]);

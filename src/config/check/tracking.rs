@@ -7,6 +7,7 @@ use crate::config::{Origin, Sourced};
 use crate::support::memory::Memory;
 use crate::support::secret::without_credentials;
 use crate::support::yaml::{Context, Parsed, Place};
+use crate::target::config::{TargetConfig, TargetSpec};
 use crate::tracking::{Attach, Chosen, RelayMode, Relaying, Section, Spec, Uri};
 
 /// The tracker and the way to attach, each with who set it.
@@ -31,8 +32,9 @@ impl Sources {
 }
 
 /// Returns who tracks and how.
-pub(super) fn check(section: Option<&Section>, layers: Layers<'_>, context: &Context) -> Sources {
-    let uri = tracker(section, layers, context).unwrap_or(Sourced { value: Some(Uri::Managed), origin: Origin::Default });
+pub(super) fn check(section: Option<&Section>, target: Option<&TargetSpec>, layers: Layers<'_>, context: &Context) -> Sources {
+    let uri = tracker(section, layers, context).unwrap_or_else(|| Sourced { value: Some(usual(target)), origin: Origin::Default });
+    suits(&uri, section, target, context);
     let defaults = Relaying::default();
     let attach = pick(section, layers, |section| section.attach.as_ref(), Attach::default());
     let relay = pick(section, layers, |section| section.relay.as_ref(), defaults.mode);
@@ -42,6 +44,54 @@ pub(super) fn check(section: Option<&Section>, layers: Layers<'_>, context: &Con
     let spool = Sourced { value: spool.value.0, origin: spool.origin };
     let credentials = credentials(&uri, layers);
     Sources { uri, attach, relay, outage, drain, spool, credentials }
+}
+
+/// Returns the tracker of a target where nobody names one: a workspace tracks its own jobs.
+fn usual(target: Option<&TargetSpec>) -> Uri {
+    match target.map(|target| &target.config) {
+        Some(TargetConfig::AzureMl(_)) => Uri::Workspace,
+        _ => Uri::Managed,
+    }
+}
+
+/// Finds a tracker that the jobs of a target cannot have.
+fn suits(uri: &Sourced<Option<Uri>>, section: Option<&Section>, target: Option<&TargetSpec>, context: &Context) {
+    let (Some(value), Some(target)) = (&uri.value, target) else { return };
+    let hosted = matches!(target.config, TargetConfig::AzureMl(_));
+    let kind = target.config.kind().word();
+    let (reason, fix) = match value {
+        Uri::Workspace if hosted => return,
+        Uri::Workspace => (
+            format!("only jobs of the kind `azureml` run in a workspace, and `{}` is of the kind `{kind}`", target.name),
+            "use `managed`, or an `http(s)://` address",
+        ),
+        _ if !hosted => return,
+        Uri::Managed => (
+            "the machines of Azure ML cannot reach a server on this one".to_owned(),
+            "use `workspace`: the job is its own MLflow run there",
+        ),
+        Uri::Http(url) if is_loopback(url) => (
+            format!("the machines of Azure ML cannot reach `{}` of this one", url.host_str().unwrap_or_default()),
+            "use `workspace`: the job is its own MLflow run there",
+        ),
+        _ => (
+            "another tracker than its own workspace is not built yet for Azure ML".to_owned(),
+            "use `workspace`: the job is its own MLflow run there",
+        ),
+    };
+    let written = section.and_then(|section| section.uri.as_ref()).map(|text| &text.place);
+    let elsewhere = Place::whole(uri.origin.to_string(), &value.to_string());
+    let place = written.filter(|_| matches!(uri.origin, Origin::RunConfig { .. })).unwrap_or(&elsewhere);
+    context.find(place, "this tracker cannot track the jobs of this target", reason, Some(fix.to_owned()));
+}
+
+fn is_loopback(url: &url::Url) -> bool {
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
 }
 
 /// Says where the tracker's credentials come from, and who says so.

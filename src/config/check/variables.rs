@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::config::document;
 use crate::support::yaml::{Context, List, Map, Text};
+use crate::target::config::{TargetConfig, TargetSpec};
 
 /// Returns whether a text can name a variable.
 pub(super) fn is_variable(name: &str) -> bool {
@@ -48,6 +49,19 @@ pub(super) fn once(document: &document::RunConfig, context: &Context) {
             _ => {}
         }
     }
+}
+
+/// Finds secrets for a target that would keep them where others can read them, unless the user said that this may be.
+pub(super) fn in_clear(document: &document::RunConfig, target: Option<&TargetSpec>, context: &Context) {
+    let hosted = target.is_some_and(|target| matches!(target.config, TargetConfig::AzureMl(_)));
+    let may = document.secrets_in_clear.as_ref().is_some_and(|flag| flag.value);
+    let Some(list) = document.secrets.as_ref().filter(|list| hosted && !may && !list.items.is_empty()) else { return };
+    context.find(
+        &list.place,
+        "Azure ML has no place for secrets of a job",
+        "its variables can be read by everybody who reads the workspace",
+        Some("let the script read them from the workspace's key vault, or accept it with `secrets_in_clear: true`".to_owned()),
+    );
 }
 
 fn check(name: &Text, context: &Context) {

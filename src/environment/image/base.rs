@@ -34,15 +34,19 @@ impl BaseImage {
 /// Returns the name of the public Python image for a request; where that leaves a choice, the Python of this machine's own jobs decides, so
 /// that a job finds the same one here and there.
 fn python_image(dirs: &Dirs, request: Option<&str>) -> String {
+    format!("python:{}-slim", python_version(dirs, request))
+}
+
+/// Returns the version that a request means away from this machine, by the same rule.
+pub(in crate::environment) fn python_version(dirs: &Dirs, request: Option<&str>) -> String {
     let is_exact = |text: &str| text.split('.').count() > 1 && text.chars().all(|c| c.is_ascii_digit() || c == '.');
     if let Some(exact) = request.filter(|text| is_exact(text)) {
-        return format!("python:{exact}-slim");
+        return exact.to_owned();
     }
     let here = python::cached(&dirs.cache, request)
         .or_else(|| python::find(&Uv::find(&dirs.data)?, request).ok())
         .and_then(|python| python.version.rsplit_once('.').map(|(minor, _)| minor.to_owned()));
-    let version = here.unwrap_or_else(|| newest(request));
-    format!("python:{version}-slim")
+    here.unwrap_or_else(|| newest(request))
 }
 
 fn newest(request: Option<&str>) -> String {

@@ -34,6 +34,7 @@ use settings::Settings;
 use steps::Steps;
 
 pub use base::BaseImage;
+pub(super) use base::python_version;
 pub use kept::Leftover;
 
 /// The venv inside of every image.
@@ -236,7 +237,17 @@ impl Images {
             let lease = locked(&lease_file, Lock::shared).await?;
             if let Some(image) = self.whole(&id).await? {
                 let image = BuiltImage { name: name(&id), id: image.id.to_string(), platform: image.platform };
-                return Ok(Environment { id, folder, python, image: Some(image), fixed, lease_file, fresh, _lease: lease });
+                return Ok(Environment {
+                    id,
+                    folder,
+                    python,
+                    image: Some(image),
+                    definition: None,
+                    fixed,
+                    lease_file,
+                    fresh,
+                    _lease: lease,
+                });
             }
             drop(lease);
             // Between the two locks a prune may pass; then it is built again.

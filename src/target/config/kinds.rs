@@ -2,6 +2,8 @@
 
 use std::num::NonZeroU32;
 
+use super::azureml::{AzureCloud, JobTier};
+use crate::auth::AzureAuth;
 use crate::document;
 use crate::job::{Mount, Platform, User};
 use crate::support::yaml::{List, Parsed, Text};
@@ -70,7 +72,7 @@ document! {
 document! {
     /// Azure Machine Learning.
     pub struct AzureMl {
-        /// The subscription.
+        /// The subscription; default: what a `config.json` of the workspace says, searched upward.
         subscription_id: Text,
         /// The resource group.
         resource_group: Text,
@@ -80,8 +82,14 @@ document! {
         compute: Text,
         /// The machine type of serverless compute.
         instance_type: Text,
-        /// How to authenticate; only your own settings may say so.
-        auth: Text,
+        /// The tier of the queue of serverless compute.
+        job_tier: Parsed<JobTier>,
+        /// Arguments for the service's Docker (`--ipc=host`).
+        docker_args: Text,
+        /// The cloud; default: `AZUREML_CURRENT_CLOUD`, else the public one.
+        cloud: Parsed<AzureCloud>,
+        /// The one way to authenticate; only your own settings may say so. Default: the ways that there are, in Azure's order.
+        auth: Parsed<AzureAuth>,
     }
 }
 

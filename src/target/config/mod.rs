@@ -1,5 +1,6 @@
 //! The `compute_target:` section, as an enum of the targets' own sections.
 
+mod azureml;
 mod docker;
 mod document;
 pub mod kinds;
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 use crate::support::yaml::{Grammar, word};
 
+pub use azureml::{AzureCloud, AzureMlSpec, JobTier, Workspace};
 pub use docker::DockerSpec;
 pub use document::{Common, Keys, Target};
 pub use resources::Resources;
@@ -23,6 +25,8 @@ pub struct TargetSpec {
     pub config: TargetConfig,
     /// How many jobs of this target may run at once on its machine; `None` is no limit.
     pub max_jobs: Option<u32>,
+    /// Whether a local emulation takes its place (`--emulate`).
+    pub emulated: bool,
 }
 
 /// The kinds of compute target.
@@ -32,6 +36,8 @@ pub enum TargetConfig {
     Local,
     /// A container on a Docker engine.
     Docker(DockerSpec),
+    /// An Azure Machine Learning workspace.
+    AzureMl(Box<AzureMlSpec>),
     /// A kind that is known and not built yet; the plan refuses it by name.
     NotBuilt(Kind),
 }
@@ -78,6 +84,11 @@ impl Kind {
         }
     }
 
+    /// Returns whether there is a local emulation of it.
+    pub fn has_emulator(self) -> bool {
+        matches!(self, Self::AzureMl)
+    }
+
     /// Returns whether a job sent there may cost money.
     pub fn is_paid(self) -> bool {
         matches!(self, Self::AzureMl | Self::Databricks)
@@ -102,6 +113,7 @@ impl TargetConfig {
         match kind {
             Kind::Local => Self::Local,
             Kind::Docker => Self::Docker(DockerSpec::default()),
+            Kind::AzureMl => Self::AzureMl(Box::default()),
             kind => Self::NotBuilt(kind),
         }
     }
@@ -110,6 +122,7 @@ impl TargetConfig {
     pub fn read(target: &Target) -> Self {
         match &target.keys {
             Keys::Docker(keys) => Self::Docker(keys.into()),
+            Keys::AzureMl(keys) => Self::AzureMl(Box::new(keys.into())),
             _ => Self::of(target.kind),
         }
     }
@@ -119,6 +132,7 @@ impl TargetConfig {
         match self {
             Self::Local => Kind::Local,
             Self::Docker(_) => Kind::Docker,
+            Self::AzureMl(_) => Kind::AzureMl,
             Self::NotBuilt(kind) => *kind,
         }
     }

@@ -113,6 +113,7 @@ fn described(found: &Found, container: Option<&Container>) -> JobSpec {
         grace: Duration::from_millis(grace),
         queue: None,
         preflight: false,
+        hosted: None,
         container: Some(job::Container {
             image: container.map(|container| container.image.to_string()).unwrap_or_default(),
             user: User { uid: 1000, gid: 1000 },

@@ -101,6 +101,7 @@ mod tests {
             preflight: true,
             nodes: 1,
             container: None,
+            hosted: None,
         }
     }
 

@@ -178,6 +178,7 @@ mod tests {
             preflight: false,
             nodes: 1,
             container: None,
+            hosted: None,
         };
         let outcome = decide(&spec, seen, Timestamp::UNIX_EPOCH);
         (outcome.ending, outcome.exit_code, outcome.detail)

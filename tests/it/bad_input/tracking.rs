@@ -31,7 +31,7 @@ fn a_tracker_that_is_down_or_is_none_stops_the_submission() {
      --> MLFLOW_TRACKING_URI:1:1
       |
     1 | ftp://example.org/mlflow
-      | ^^^^^^^^^^^^^^^^^^^^^^^^ expected `managed`, `http(s)://...`, `azureml://...`, `databricks` or `none`
+      | ^^^^^^^^^^^^^^^^^^^^^^^^ expected `managed`, `workspace`, `http(s)://...`, `azureml://...`, `databricks` or `none`
 
     error: found 1 problem in `MLFLOW_TRACKING_URI`
     ");
@@ -41,7 +41,7 @@ fn a_tracker_that_is_down_or_is_none_stops_the_submission() {
      --> --tracking-uri:1:1
       |
     1 | localhost:5000
-      | ^^^^^^^^^^^^^^ expected `managed`, `http(s)://...`, `azureml://...`, `databricks` or `none`
+      | ^^^^^^^^^^^^^^ expected `managed`, `workspace`, `http(s)://...`, `azureml://...`, `databricks` or `none`
       |
       = help: did you mean `http://localhost:5000`?
 

@@ -42,6 +42,7 @@ fn every_value_is_shown_with_its_origin() {
     environment_variables         <none>  (default)
     inherit                       <none beyond PATH, HOME, USER, LANG, TZ, TMPDIR and CUDA_VISIBLE_DEVICES>  (default)
     secrets                       <none>  (default)
+    secrets_in_clear              false  (default)
     resources.cpus                2  (sendoff.yaml:2)
     resources.memory              1.0 GiB  (run.yaml:9)
     resources.gpus                <what the target shows>  (default)

@@ -9,7 +9,7 @@ use crate::support::Sandbox;
 fn settings_choose_no_target_that_costs_money() {
     let sandbox = Sandbox::new();
     sandbox.file("run.yaml", "command: x\n");
-    sandbox.file("sendoff.yaml", "compute_target: azure\ncompute_targets:\n  azure: {type: azureml, compute: gpu}\n");
+    sandbox.file("sendoff.yaml", "compute_target: azure\ncompute_targets:\n  azure: {type: azureml, compute: gpu, subscription_id: s, resource_group: g, workspace_name: w}\n");
     assert_snapshot!(refused(&sandbox, &[]), @r"
     error: settings may not choose a target that costs money
      --> sendoff.yaml:1:17
@@ -29,14 +29,17 @@ fn settings_choose_no_target_that_costs_money() {
 #[test]
 fn a_project_names_no_credentials_and_takes_no_name_that_means_this_machine() {
     let sandbox = Sandbox::new();
-    sandbox.file("run.yaml", "command: x\ncompute_target: {type: azureml, auth: cli}\n");
+    sandbox.file(
+        "run.yaml",
+        "command: x\ncompute_target: {type: azureml, auth: cli, compute: c, subscription_id: s, resource_group: g, workspace_name: w}\n",
+    );
     sandbox
         .file("sendoff.yaml", "compute_targets:\n  box: {type: ssh, host: h, identity_file: ~/.ssh/id}\n  local: {type: ssh, host: h}\n");
     assert_snapshot!(refused(&sandbox, &[]), @r"
     error: `compute_target.auth` may only stand in your own settings
      --> run.yaml:2:39
       |
-    2 | compute_target: {type: azureml, auth: cli}
+    2 | compute_target: {type: azureml, auth: cli, compute: c, subscription_id: s, resource_group: g, workspace_name: w}
       |                                       ^^^ a project does not choose among your credentials
       |
       = help: move the target to `sendoff.yaml` in your own configuration folder

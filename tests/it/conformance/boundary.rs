@@ -80,6 +80,7 @@ fn a_submission_that_fails_leaves_nothing_that_could_run() {
         preflight: false,
         nodes: 1,
         container: None,
+        hosted: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     // Not prepared: there is no folder to run in.
