@@ -3,6 +3,7 @@
 mod client;
 mod clients;
 mod command;
+mod compare;
 mod jobs;
 mod official;
 mod proxy;
