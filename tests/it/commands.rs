@@ -47,6 +47,7 @@ fn every_command_answers_in_typed_json() {
         (&["tracking", "stop"], 0, &["tracking"]),
         (&["gc"], 0, &["gc"]),
         (&["doctor"], 0, &["doctor"]),
+        (&["emulator", "status", "azureml"], 0, &["emulator"]),
         (&["completions", "bash"], 0, &["completions"]),
         (&["shell", "job-one"], 244, &["error"]),
         (&["status", "nobody"], 244, &["error"]),
