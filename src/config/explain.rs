@@ -209,6 +209,9 @@ impl Rows {
         if section.system_packages.is_some() {
             self.list("environment.system_packages", section.system_packages.as_ref(), "");
         }
+        if section.push.is_some() {
+            self.parsed("environment.push", section.push.as_ref(), "");
+        }
         self.text("environment.index_url", section.index_url.as_ref(), "the one that uv is configured for");
         self.list("environment.extra_index_urls", section.extra_index_urls.as_ref(), "none");
         self.list("environment.find_links", section.find_links.as_ref(), "none");

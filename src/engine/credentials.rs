@@ -1,5 +1,9 @@
 //! Who we are to a registry.
 
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_URL_SAFE;
 use bollard::auth::DockerCredentials;
 
 use crate::support::secret::Secret;
@@ -19,6 +23,12 @@ pub enum Credentials {
 }
 
 impl Credentials {
+    /// Returns what the classic builder is told of registries: for each host who we are, in the alphabet that engines read.
+    pub(super) fn of_registries(known: &BTreeMap<String, Self>) -> String {
+        let all: BTreeMap<&str, DockerCredentials> = known.iter().map(|(host, login)| (host.as_str(), login.header())).collect();
+        BASE64_URL_SAFE.encode(serde_json::to_vec(&all).expect("plain data always serialises"))
+    }
+
     pub(super) fn header(&self) -> DockerCredentials {
         match self {
             Self::User { name, password } => DockerCredentials {

@@ -63,6 +63,8 @@ pub struct Image {
 /// A step of a pull or push.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PullProgress {
+    /// The layer, by the start of its digest; none for what concerns the image, and none of a push.
+    pub layer: Option<String>,
     /// What happens, in the engine's words: `Downloading`, `Pull complete`.
     pub status: String,
     /// How many bytes of the layer are done, and of how many.
@@ -111,7 +113,7 @@ impl Engine {
         let mut steps = Box::pin(self.within(TRANSFER).create_image(Some(options), None, credentials.map(Credentials::header)));
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| self.transfer_failed(error, format!("pull the image `{reference}`"), failed))?;
-            pass_on(step.status, step.progress_detail, step.error_detail, progress).map_err(failed)?;
+            pass_on(step.id, step.status, step.progress_detail, step.error_detail, progress).map_err(failed)?;
         }
         Ok(())
     }
@@ -132,7 +134,8 @@ impl Engine {
         let mut steps = Box::pin(self.within(TRANSFER).push_image(repository, Some(options), Some(credentials)));
         while let Some(step) = steps.next().await {
             let step = step.map_err(|error| self.transfer_failed(error, format!("push the image `{reference}`"), failed))?;
-            pass_on(step.status, step.progress_detail, step.error_detail, progress).map_err(failed)?;
+            // The client leaves out which layer it is.
+            pass_on(None, step.status, step.progress_detail, step.error_detail, progress).map_err(failed)?;
         }
         Ok(())
     }
@@ -176,6 +179,7 @@ fn push_failed(image: &str, said: String) -> Error {
 }
 
 fn pass_on(
+    layer: Option<String>,
     status: Option<String>,
     detail: Option<ProgressDetail>,
     error: Option<ErrorDetail>,
@@ -187,7 +191,7 @@ fn pass_on(
     let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
     if let Some(status) = status {
         let bytes = detail.and_then(|detail| Some((number(detail.current)?, number(detail.total)?)));
-        progress(PullProgress { status, bytes });
+        progress(PullProgress { layer, status, bytes });
     }
     Ok(())
 }

@@ -24,7 +24,7 @@ pub fn for_registry(host: &str) -> Option<Credentials> {
 }
 
 /// Returns the host in front of a reference, if there is one: it has a dot or a port, or is `localhost`.
-fn registry(reference: &str) -> &str {
+pub(super) fn registry(reference: &str) -> &str {
     match reference.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => host,
         _ => DEFAULT,

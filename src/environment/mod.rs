@@ -33,7 +33,7 @@ pub use error::Error;
 pub use image::{BaseImage, BuiltImage, Images, Leftover, VENV};
 pub use inputs::Inputs;
 pub use python::Interpreter;
-pub use section::{PythonRequest, Section};
+pub use section::{PythonRequest, Repository, Section};
 pub use spec::{Base, EnvironmentId, Mlflow, PackageSource, Spec};
 pub use venv::Built;
 
@@ -62,6 +62,8 @@ pub enum Step {
         /// Its name, or the Dockerfile that it is of.
         image: String,
     },
+    /// How far an image has come on its way from or to a registry.
+    Transfer(String),
     /// The image is being built.
     BuildingImage {
         /// How many packages go into it.
@@ -74,6 +76,11 @@ pub enum Step {
     /// The image goes to a registry.
     Pushing {
         /// Its name there.
+        image: String,
+    },
+    /// The image is there.
+    Pushed {
+        /// Its name with its digest, by which any machine gets exactly this image.
         image: String,
     },
     /// The package index denied what it had offered while the requirements were resolved; it is asked again after a pause.

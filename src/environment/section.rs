@@ -39,6 +39,8 @@ document! {
         dockerfile: Text,
         /// The folder that the Dockerfile copies from, relative to this file; default: its own.
         build_context: Text,
+        /// The repository that the environment's image is sent to once it is built (`registry.example.org/team/images`), on targets with containers.
+        push: Parsed<Repository>,
     }
 }
 
@@ -96,9 +98,53 @@ impl Grammar for PythonRequest {
     }
 }
 
+/// A repository of a registry: where images go. Their tags are sendoff's, one per environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repository(pub String);
+
+impl Grammar for Repository {
+    const EXAMPLE: &'static str = "registry.example.org/team/images";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let is_part = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+                && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c))
+        };
+        let (host, path) = match text.split_once('/') {
+            Some((host, path)) if host.contains(['.', ':']) || host == "localhost" => (host, path),
+            _ => ("", text),
+        };
+        let is_host = host.chars().all(|c| c.is_ascii_alphanumeric() || ".:-[]".contains(c));
+        if path.contains(['@', ':']) {
+            return Err("a tag or digest has no place here: each environment gets its own tag".to_owned());
+        }
+        if is_host && path.split('/').all(is_part) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("expected a repository in lower case, `registry/team/images`".to_owned())
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "examples": [Self::EXAMPLE] })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repositories_that_are_read_and_refused() {
+        for text in ["team/images", "registry.example.org/team/images", "localhost/x", "127.0.0.1:5000/a/b-c_d", "images"] {
+            assert_eq!(Repository::parse(text), Ok(Repository(text.to_owned())), "{text}");
+        }
+        for text in
+            ["", "Team/images", "registry.example.org/", "a//b", "team/images:1", "team/images@sha256:01", "https://a.test/x", "a b"]
+        {
+            assert!(Repository::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn pythons_that_cannot_be_are_refused() {

@@ -22,6 +22,8 @@ pub struct Spec {
     pub install_project: bool,
     /// `system_packages`: Debian packages; refused for the venv form.
     pub system_packages: Vec<String>,
+    /// `push`: the repository that the image is sent to.
+    pub push: Option<String>,
     /// `image`, `dockerfile`: what the image form starts from.
     pub base: Base,
     /// The root of the source directory, absolute: relative paths in requirements (`./wheels/x.whl`) start here.

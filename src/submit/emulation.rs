@@ -43,7 +43,8 @@ impl Progress for Lines<'_> {
             Step::Building { packages } | Step::BuildingImage { packages } => format!("building the image with {packages} packages"),
             Step::Pulling { image } => format!("pulling {image}"),
             Step::Asking { image } => format!("asking {image} about its Python"),
-            Step::ImageStep(text) | Step::ImageOutput(text) => text,
+            Step::ImageStep(text) | Step::ImageOutput(text) | Step::Transfer(text) => text,
+            Step::Pushed { image } => format!("pushed {image}"),
             Step::Pushing { image } => format!("pushing {image}"),
             Step::AskingAgain => "asking the package index again".to_owned(),
         };
@@ -85,6 +86,7 @@ impl Host for EmulatorHost {
             find_links: Vec::new(),
             install_project: false,
             system_packages: Vec::new(),
+            push: None,
             base: Base::Image(request.base.to_owned()),
             root: root.path().to_owned(),
             // The conda file names what the job tracks with.

@@ -52,7 +52,8 @@ impl environment::Progress for Steps {
                 self.0.step(&format!("building the environment's image ({})", Count(packages, "package")));
             }
             environment::Step::ImageStep(name) => self.0.step(&format!("building the image: {name}")),
-            environment::Step::ImageOutput(line) => self.0.output(&line),
+            environment::Step::ImageOutput(line) | environment::Step::Transfer(line) => self.0.output(&line),
+            environment::Step::Pushed { image } => self.0.note(&format!("the environment's image is `{image}`")),
             environment::Step::Pushing { image } => self.0.step(&format!("pushing the image `{image}`")),
             environment::Step::AskingAgain => self.0.step("the package index denies what it offered a moment ago: asking it again"),
         }

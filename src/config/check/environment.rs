@@ -39,6 +39,7 @@ pub(super) fn check(section: Option<&Section>, folder: &Path, root: &Path, targe
         find_links: section.find_links.iter().flat_map(|list| &list.items).map(link).collect(),
         install_project: section.install_project.as_ref().is_some_and(|flag| flag.value),
         system_packages: super::texts(section.system_packages.as_ref()),
+        push: section.push.as_ref().map(|push| push.value.0.clone()),
         base: base(section, folder, context)?,
         root: root.to_owned(),
         mlflow: Mlflow::Client { server: None },
@@ -119,6 +120,7 @@ fn refuse_containers(section: &Section, context: &Context) {
         ("dockerfile", section.dockerfile.as_ref().map(|text| &text.place)),
         ("build_context", section.build_context.as_ref().map(|text| &text.place)),
         ("system_packages", section.system_packages.as_ref().map(|list| &list.place)),
+        ("push", section.push.as_ref().map(|push| &push.place)),
     ];
     for (key, place) in places {
         if let Some(place) = place {

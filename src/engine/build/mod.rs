@@ -16,15 +16,15 @@ mod progress;
 mod session;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
 use http_body_util::{BodyExt, BodyStream, Full};
 use hyper::Request;
-use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
 
-use super::{Engine, ImageId, classify, login};
+use super::{Credentials, Engine, ImageId, classify, login};
 use crate::support::secret::Secret;
 use progress::Reader;
 use session::{Answers, Session};
@@ -60,6 +60,8 @@ pub struct Order {
     pub secrets: BTreeMap<String, Secret>,
     /// The network of its steps, `host` or `none`; the engine's default when not given.
     pub network: Option<String>,
+    /// Images that the Dockerfile begins with or copies from: the classic builder is told who we are to their registries, BuildKit asks.
+    pub images: Vec<String>,
     /// Whether steps whose results are there are done all the same.
     pub anew: bool,
 }
@@ -90,7 +92,12 @@ impl Engine {
             Builder::Classic => return Err(Error::NoBuildKit),
         };
         let request = Request::post(target(&order, session.as_ref())).header(HOST, "engine").header(CONTENT_TYPE, "application/x-tar");
-        let request = request.body(Full::new(order.context)).expect("the query is encoded");
+        let mut request = request.body(Full::new(order.context)).expect("the query is encoded");
+        if session.is_none()
+            && let Some(logins) = logins(order.images).await
+        {
+            request.headers_mut().insert("x-registry-config", logins);
+        }
         let mut sender = wire::handshake(self).await?;
         let response = sender.send_request(request).await.map_err(|error| wire::lost(&error))?;
         let status = response.status();
@@ -106,6 +113,19 @@ impl Engine {
         }
         reader.finish().map(ImageId)
     }
+}
+
+/// Returns who we are to the registries of images, as a header; nothing when we are nobody to all of them.
+async fn logins(images: Vec<String>) -> Option<HeaderValue> {
+    // A helper that knows a login is a program that is waited for.
+    let known = tokio::task::spawn_blocking(move || {
+        let hosts: BTreeSet<&str> = images.iter().map(|image| login::registry(image)).collect();
+        hosts.into_iter().filter_map(|host| Some((host.to_owned(), login::for_registry(host)?))).collect::<BTreeMap<_, _>>()
+    });
+    let known = known.await.ok().filter(|known| !known.is_empty())?;
+    let mut value: HeaderValue = Credentials::of_registries(&known).parse().ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 /// Reads the engine's refusal to begin.

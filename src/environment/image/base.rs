@@ -1,11 +1,14 @@
 //! The image that an environment starts from: found, pulled, or built from the user's own Dockerfile.
 
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::Instant;
 
 use pep508_rs::pep440_rs::{Version, VersionSpecifiers};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Base, Error, Progress, Spec, Step, python, resolve};
+use super::layers::Layers;
 use super::{Images, dockerfile};
 use crate::engine::{self, Image, login};
 use crate::support::dirs::Dirs;
@@ -109,7 +112,14 @@ pub(super) async fn pull(images: &Images, name: &str, progress: &dyn Progress) -
         let name = name.to_owned();
         super::blocking(move || login::for_image(&name)).await
     };
-    images.engine.pull(name, images.platform.as_deref(), login.as_ref(), &|_| {}).await?;
+    let layers = Mutex::new(Layers::new(Instant::now()));
+    let heard = |step| {
+        let line = layers.lock().expect("nobody panics meanwhile").hear(&step, Instant::now());
+        if let Some(line) = line {
+            progress.step(Step::Transfer(line));
+        }
+    };
+    images.engine.pull(name, images.platform.as_deref(), login.as_ref(), &heard).await?;
     images.engine.image(name).await?.ok_or_else(|| Error::BaseGone(name.to_owned()))
 }
 

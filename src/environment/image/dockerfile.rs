@@ -101,6 +101,7 @@ pub(super) async fn build(
             .map(|(name, value)| (name.to_owned(), value))
             .into(),
         platform: images.platform.clone(),
+        images: named(&fs::read_to_string(path)?),
         anew,
         ..Order::default()
     };
@@ -110,9 +111,31 @@ pub(super) async fn build(
     images.engine.image(id.as_str()).await?.ok_or_else(|| Error::BaseGone(name.to_owned()))
 }
 
+/// Returns the images that a Dockerfile names: what it begins with, and what it copies from. A stage of its own is among them, and harms
+/// nobody.
+fn named(text: &str) -> Vec<String> {
+    let instruction = |line: &str| -> Option<String> {
+        let mut words = line.split_whitespace();
+        let is = |word: &str, name: &str| word.eq_ignore_ascii_case(name);
+        match words.next()? {
+            word if is(word, "FROM") => words.find(|word| !word.starts_with("--")).map(str::to_owned),
+            word if is(word, "COPY") => words.find_map(|word| word.strip_prefix("--from=")).map(str::to_owned),
+            _ => None,
+        }
+    };
+    text.lines().filter_map(instruction).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_images_of_a_dockerfile_are_found_where_it_names_them() {
+        let text = "# FROM nothing\nARG X=1\nFROM --platform=linux/amd64 registry.test/team/base:1 AS base\nRUN echo FROM here\n\
+                    from registry.test:5000/tools\nCOPY --chown=1 --from=other.test/x /a /b\nCOPY a b\n";
+        assert_eq!(named(text), ["registry.test/team/base:1", "registry.test:5000/tools", "other.test/x"]);
+    }
 
     fn sent(rules: &str) -> Vec<String> {
         let folder = tempfile::tempdir().expect("a temporary folder");

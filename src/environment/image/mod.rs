@@ -11,6 +11,7 @@ mod ask;
 mod base;
 mod dockerfile;
 mod kept;
+mod layers;
 mod recipe;
 mod settings;
 mod steps;
@@ -156,7 +157,8 @@ impl Images {
         };
         inputs.remember(&self.locks(), &spec.root);
         let base = BaseImage::of(&name, &image);
-        self.build_once(&spec, Fixed { lock, interpreter, base: Some(base) }, &image, progress).await
+        let made = self.build_once(&spec, Fixed { lock, interpreter, base: Some(base) }, &image, progress).await?;
+        self.pushed(made, &spec, upgrade, progress).await
     }
 
     /// Looks whether an environment is there that a job was run with.
@@ -185,7 +187,22 @@ impl Images {
         };
         // Where packages come from may stand in a file that is gone by now.
         let spec = Requirements::of(spec).map_or_else(|_| spec.clone(), |wanted| wanted.indexes(spec));
-        self.build_once(&spec, fixed, &image, progress).await
+        let made = self.build_once(&spec, fixed, &image, progress).await?;
+        self.pushed(made, &spec, false, progress).await
+    }
+
+    /// Sends an environment's image where the spec says, unless that was done before; `again` does it all the same.
+    async fn pushed(&self, made: Environment, spec: &Spec, again: bool, progress: &dyn Progress) -> Result<Environment, Error> {
+        let (Some(repository), Some(image)) = (&spec.push, &made.image) else { return Ok(made) };
+        // A registry that has lost it is told again with `--upgrade`.
+        let digest = inputs::digest(format!("{repository}\n{}", image.id).as_bytes());
+        let mark = self.dirs.cache.join("images").join(format!("{}.{}.pushed", made.id.short(), &digest[..12]));
+        if again || !mark.exists() {
+            let reference = self.push(image, repository, progress).await?;
+            progress.step(Step::Pushed { image: reference.clone() });
+            fs::write_atomic(&mark, reference.as_bytes())?;
+        }
+        Ok(made)
     }
 
     /// Sends an environment's image to a repository (`registry.test/team/images`), and returns the name with its digest, by which any machine
@@ -199,6 +216,7 @@ impl Images {
             let reference = reference.clone();
             blocking(move || login::for_image(&reference)).await
         };
+        // The client does not say which layer it is about.
         self.engine.push(&reference, login.as_ref(), &|_| {}).await?;
         let pushed = self.engine.image(&reference).await?;
         let named = |digest: &String| digest.rsplit_once('@').is_some_and(|(name, _)| name == repository);

@@ -107,3 +107,67 @@ fn own_registry_takes_and_gives_images_to_who_may() {
         engine.remove_image(&image).await.expect("it is removed");
     });
 }
+
+/// Gives a sandbox the login of the registry, by a helper as Docker's own configuration names them.
+fn log_in(sandbox: &crate::support::Sandbox, registry: &Registry) -> Vec<(&'static str, String)> {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = sandbox.home().join("login");
+    std::fs::create_dir_all(&folder).expect("writable");
+    let configuration = serde_json::json!({ "credHelpers": { &registry.host: "test" } }).to_string();
+    std::fs::write(folder.join("config.json"), configuration).expect("writable");
+    let helper = folder.join("docker-credential-test");
+    let answer = serde_json::json!({ "ServerURL": &registry.host, "Username": "me", "Secret": PASSWORD }).to_string();
+    std::fs::write(&helper, format!("#!/bin/sh\ncat >/dev/null\nprintf '%s' '{answer}'\n")).expect("writable");
+    std::fs::set_permissions(&helper, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let folder = folder.display().to_string();
+    vec![("PATH", format!("{folder}:{}", crate::support::path())), ("DOCKER_CONFIG", folder)]
+}
+
+#[test]
+#[ignore = "needs docker-registry and a container engine"]
+fn own_registry_gets_an_environment_and_gives_it_back_as_a_private_base() {
+    let registry = Registry::start();
+    let mut sandbox = crate::support::Sandbox::new();
+    let repository = format!("{}/team/images", registry.host);
+    let config = format!("compute_target: docker\nenvironment: {{python: '3.11', push: '{repository}'}}\ncommand: echo ran\n");
+    sandbox.file("run.yaml", &config);
+    let submit = |sandbox: &crate::support::Sandbox, job: &str| {
+        let id = format!("pushed-{}-{job}", std::process::id());
+        sandbox.sendoff(&["submit", "--no-tracking", "--job-id", &id])
+    };
+    // Who may not, hears so, and nothing is left of the job.
+    let refused = submit(&sandbox, "one").expect(245);
+    assert!(
+        refused.stderr.contains("error: could not push the image `") && refused.stderr.contains("`docker login "),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(sandbox.sendoff(&["list", "--output", "json"]).expect(0).json()["jobs"].as_array().map(Vec::len), Some(0));
+
+    for (name, value) in log_in(&sandbox, &registry) {
+        sandbox.set(name, &value);
+    }
+    let pushed = submit(&sandbox, "one").expect(0);
+    let name = format!("note: the environment's image is `{repository}@sha256:");
+    assert!(pushed.stderr.contains(&name), "{}", pushed.stderr);
+    assert!(!pushed.stderr.contains(PASSWORD), "{}", pushed.stderr);
+    // Once is enough.
+    assert!(!submit(&sandbox, "two").expect(0).stderr.contains("pushing"));
+
+    // Another machine has only the name.
+    let listed = sandbox.sendoff(&["env", "list", "--output", "json"]).expect(0).json();
+    let id = listed["environments"][0]["id"].as_str().expect("an environment").to_owned();
+    let reference = format!("{repository}:{}", &id[..12]);
+    crate::support::engine(async |engine| engine.remove_image(&reference).await.expect("its name goes"));
+    sandbox.file("Dockerfile", &format!("FROM {reference}\nRUN echo made >/made\n"));
+    sandbox.file("run.yaml", "compute_target: docker\nenvironment: {dockerfile: Dockerfile}\ncommand: cat /made\n");
+    sandbox.set("DOCKER_BUILDKIT", "0");
+    let ran = submit(&sandbox, "three").expect(0);
+    assert!(ran.stdout.ends_with("made\n"), "{}\n{}", ran.stdout, ran.stderr);
+    sandbox.remove_containers();
+    for job in ["one", "two", "three"] {
+        sandbox.sendoff(&["delete", &format!("pushed-{}-{job}", std::process::id())]).expect(0);
+    }
+    sandbox.sendoff(&["env", "prune"]).expect(0);
+    crate::support::engine(async |engine| engine.remove_image(&reference).await.expect("its name goes"));
+}

@@ -99,6 +99,7 @@ impl World {
             find_links: vec![self.folder.path().join("wheels").display().to_string()],
             install_project: false,
             system_packages: Vec::new(),
+            push: None,
             base: Base::Python,
             root: self.folder.path().to_owned(),
             mlflow: Mlflow::None,
