@@ -57,15 +57,17 @@ fn code(status: ExitStatus) -> i32 {
 /// Attends to a process in a container until it ends, and removes what was made for it.
 pub(crate) async fn attend(inside: Inside) -> Result<End, sendoff::target::Error> {
     let Inside { mut guest, output, input } = inside;
-    let raw = size().and_then(|_| RawTerminal::take().ok());
-    // A process that does not read may write all the same.
-    let feeding = tokio::spawn(feed(input));
-    let end = match pump(&mut guest, output).await {
-        Some(()) => guest.code().await.map_or(End::Gone, End::Code),
-        None => End::Interrupted,
+    let end = {
+        let _raw = size().and_then(|_| RawTerminal::take().ok());
+        // A process that does not read may write all the same.
+        let feeding = tokio::spawn(feed(input));
+        let end = match pump(&mut guest, output).await {
+            Some(()) => guest.code().await.map_or(End::Gone, End::Code),
+            None => End::Interrupted,
+        };
+        feeding.abort();
+        end
     };
-    feeding.abort();
-    drop(raw);
     guest.leave().await?;
     Ok(end)
 }
