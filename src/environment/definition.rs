@@ -212,6 +212,7 @@ mod tests {
             install_project: false,
             system_packages: Vec::new(),
             base,
+            push: None,
             root: PathBuf::from("/"),
             mlflow: Mlflow::None,
             extra: Vec::new(),
