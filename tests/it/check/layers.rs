@@ -84,6 +84,7 @@ fn no_key_of_the_schema_is_left_out_of_what_is_shown() {
         "environment.image",
         "environment.dockerfile",
         "environment.build_context",
+        "environment.push",
         "resources.shared_memory",
     ];
     let keys = |schema: &serde_json::Value, before: &str| -> Vec<String> {
