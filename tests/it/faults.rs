@@ -23,8 +23,11 @@ fn own_mounts_a_disk_that_is_full_while_packing_stops_the_submission_and_keeps_n
     .collect();
     std::fs::write(sandbox.project().join("noise.bin"), noise).expect("writable");
     sandbox.file("run.yaml", "command: echo ok\n");
+    // The environment is there when the disk fills: both are made side by side, and the first to fail is named.
     let script = format!(
-        "{SMALL}code=0; \"$@\" || code=$?; find \"$SENDOFF_HOME\" -name '*.zip*' -o -name '*tmp*' -o -path '*/data/jobs*'; exit $code"
+        "{SMALL}left() {{ find \"$SENDOFF_HOME\" -name '*.zip*' -o -name '*tmp*' -o -path '*/data/jobs*' | sort; }}\n\
+         mv noise.bin ..; \"$@\" >&2; mv ../noise.bin .; left >../before\n\
+         code=0; \"$@\" || code=$?; left | comm -13 ../before -; exit $code"
     );
     let run = sandbox.script_with_mounts(&script, &["submit", "--no-tracking", "--quiet"]).expect(245);
     assert_eq!(run.stdout, "", "something half-made stays");
