@@ -12,10 +12,9 @@
 //! It has no MLflow run of its own: everything is passed on, statuses included. It ends when it is told to, after a time without a request, and
 //! soon after a managed server that was stopped. What it has not delivered then waits for the next one.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -27,7 +26,7 @@ use crate::job::remains;
 use crate::support::lock::{self, Lock};
 use crate::support::platform::{self, Signal};
 use crate::support::secret::Secret;
-use crate::support::{clock, fs, process};
+use crate::support::{clock, daemon, fs, process};
 
 /// After this time without a request it ends.
 const IDLE: Duration = Duration::from_hours(12);
@@ -178,30 +177,13 @@ impl Personal {
         for name in withheld {
             command.env_remove(name);
         }
-        let mut child = command
-            .arg("keep-relay")
-            .current_dir("/")
-            // One that is started from inside a job outlives it.
-            .env(remains::OWNER, &self.folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::from(log))
-            .spawn()
-            .map_err(Error::Start)?;
-        let message = serde_json::to_vec(&order).expect("plain data of ours always serialises");
-        if let Some(mut pipe) = child.stdin.take() {
-            // One that does not read has ended, which shows below.
-            let _ = pipe.write_all(&message);
-        }
-        let mut ready = String::new();
-        if let Some(pipe) = child.stdout.take() {
-            let _ = BufReader::new(pipe).read_line(&mut ready);
-        }
-        if let (false, Some(running)) = (ready.is_empty(), self.running()) {
+        // One that is started from inside a job outlives it.
+        let started = daemon::start(command.arg("keep-relay").env(remains::OWNER, &self.folder), log, &order).map_err(Error::Start)?;
+        if let (true, Some(running)) = (started.is_ready, self.running()) {
+            started.release();
             return Ok(running);
         }
-        let _ = child.kill();
-        let _ = child.wait();
+        started.end();
         let said = std::fs::read_to_string(self.folder.join("keeper.log")).unwrap_or_default();
         Err(Error::Stillborn(said.trim().lines().last().unwrap_or_default().to_owned()))
     }
@@ -251,10 +233,7 @@ pub fn behind(data: &Path, uri: &str, token: &str) -> Option<Upstream> {
 /// needs it any more. `has_server` says whether the managed server runs.
 pub fn keep(has_server: impl Fn() -> bool) -> Result<(), Error> {
     platform::new_session();
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(Error::Listen)?;
-    let order: Order = serde_json::from_str(&text).map_err(|error| Error::Listen(error.into()))?;
-    drop(text);
+    let order: Order = daemon::order().map_err(Error::Listen)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Listen)?;
     let mut asked = {
         let _context = runtime.enter();
@@ -287,8 +266,7 @@ pub fn keep(has_server: impl Fn() -> bool) -> Result<(), Error> {
     };
     let text = serde_json::to_vec_pretty(&running).expect("plain data of ours always serialises");
     fs::write_private(order.folder.join(STATE), &text)?;
-    // Whoever started us may be gone.
-    let _ = std::io::stdout().write_all(b"ready\n").and_then(|()| std::io::stdout().flush());
+    daemon::is_ready();
     runtime.block_on(async {
         loop {
             tokio::select! {

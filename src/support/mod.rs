@@ -5,6 +5,7 @@ pub mod causes;
 pub mod clock;
 pub mod command;
 mod count;
+pub mod daemon;
 pub mod dirs;
 mod duration;
 pub mod fault;

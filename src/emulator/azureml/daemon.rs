@@ -1,8 +1,7 @@
 //! The emulator's process: found, started once, ended.
 
-use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use super::serve::Order;
 use super::store::Store;
 use crate::job::remains;
 use crate::support::azure::Scope;
+use crate::support::daemon;
 use crate::support::fs::{self, Context};
 use crate::support::lock::Lock;
 use crate::support::platform::{self, Signal};
@@ -133,33 +133,15 @@ fn cluster() -> serde_json::Value {
 fn launch(data: &Path, folder: &Path, options: &Options) -> Result<Running, Error> {
     fs::remove_file(folder.join(STATE))?;
     let log = fs::append(log(data))?;
-    let mut child = Command::new(&options.program)
-        .arg("emulate")
-        .current_dir("/")
-        // One that is started from inside a job outlives it.
-        .env(remains::OWNER, folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::from(log))
-        .spawn()
-        .map_err(Error::Start)?;
     let order = Order { folder: folder.to_owned(), http: options.http, scope: options.scope.clone() };
-    let message = serde_json::to_vec(&order).expect("plain data of ours always serialises");
-    if let Some(mut pipe) = child.stdin.take() {
-        // One that does not read has ended, which shows below.
-        let _ = pipe.write_all(&message);
-    }
-    let mut ready = String::new();
-    if let Some(pipe) = child.stdout.take() {
-        let _ = BufReader::new(pipe).read_line(&mut ready);
-    }
-    if let (false, Some(running)) = (ready.is_empty(), running(data)) {
-        // Reaped while this process lives, so that one that dies is seen to be dead.
-        std::thread::spawn(move || child.wait());
+    // One that is started from inside a job outlives it.
+    let mut command = Command::new(&options.program);
+    let started = daemon::start(command.arg("emulate").env(remains::OWNER, folder), log, &order).map_err(Error::Start)?;
+    if let (true, Some(running)) = (started.is_ready, running(data)) {
+        started.release();
         return Ok(running);
     }
-    let _ = child.kill();
-    let _ = child.wait();
+    started.end();
     let said = std::fs::read_to_string(self::log(data)).unwrap_or_default();
     Err(Error::Stillborn { said_last: said.trim().lines().last().unwrap_or_default().to_owned(), log: self::log(data) })
 }

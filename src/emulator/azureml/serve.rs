@@ -1,7 +1,7 @@
 //! The daemon: opens what it keeps, listens, answers, and ends its jobs before it ends itself.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -26,7 +26,7 @@ use super::store::Store;
 use super::token::Issuer;
 use super::{Error, mlflow, routes};
 use crate::support::azure::Scope;
-use crate::support::{clock, fs, platform, process};
+use crate::support::{clock, daemon, fs, platform, process};
 
 /// How long a client may take for TLS's first messages.
 const HANDSHAKE: Duration = Duration::from_secs(20);
@@ -48,9 +48,7 @@ pub struct Order {
 /// Runs the daemon in this process until it is asked to end; says `ready` when it answers.
 pub fn serve(host: Arc<dyn Host>) -> Result<(), Error> {
     platform::new_session();
-    let mut text = String::new();
-    std::io::stdin().read_to_string(&mut text).map_err(Error::Start)?;
-    let order: Order = serde_json::from_str(&text).map_err(|error| Error::Start(error.into()))?;
+    let order: Order = daemon::order().map_err(Error::Start)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
     let ended = runtime.block_on(run(order, host));
     runtime.shutdown_background();
@@ -119,8 +117,7 @@ fn tell(service: &Service, folder: &Path, scope: Scope) -> Result<(), Error> {
     let text = serde_json::to_vec_pretty(&running).expect("plain data of ours always serialises");
     fs::write_private(folder.join(STATE), &text)?;
     note(&format!("listens at {}", running.base_url));
-    // Whoever started us may be gone.
-    let _ = std::io::stdout().write_all(b"ready\n").and_then(|()| std::io::stdout().flush());
+    daemon::is_ready();
     Ok(())
 }
 
