@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, JobState};
+use super::{Handle, JobId, JobState};
+use crate::support::clock;
 
 /// A job as the store and `jobs/<id>/job.json` hold it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,34 @@ pub struct Record {
     pub created_at: Timestamp,
     /// The last known state.
     pub state: JobState,
+}
+
+impl Record {
+    /// Returns the record of a job that is about to be made: nothing of it is known yet but its names.
+    pub fn new(id: JobId, handle: &Handle, target: &str) -> Self {
+        Self {
+            version: 1,
+            key: None,
+            name: id.to_string(),
+            id,
+            experiment: String::new(),
+            target: target.to_owned(),
+            target_kind: handle.kind.clone(),
+            handle: handle.to_string(),
+            address: None,
+            config_file: String::new(),
+            source_directory: String::new(),
+            digest: String::new(),
+            config_digest: String::new(),
+            snapshot: String::new(),
+            environment: String::new(),
+            tracker: None,
+            tracking: None,
+            attempt: 1,
+            created_at: clock::now(),
+            state: JobState::Preparing,
+        }
+    }
 }
 
 /// The tracker of a job.

@@ -96,28 +96,7 @@ impl Jobs {
 
 /// Returns the record of a job of which only its handle and its labels are known.
 fn record_of(found: &Found, handle: &Handle) -> Record {
-    let mut record = Record {
-        version: 1,
-        id: found.id.clone(),
-        key: None,
-        name: found.id.to_string(),
-        experiment: String::new(),
-        target: handle.kind.clone(),
-        target_kind: handle.kind.clone(),
-        handle: handle.to_string(),
-        address: None,
-        config_file: String::new(),
-        source_directory: String::new(),
-        digest: String::new(),
-        config_digest: String::new(),
-        snapshot: String::new(),
-        environment: String::new(),
-        tracker: None,
-        tracking: None,
-        attempt: 1,
-        created_at: clock::now(),
-        state: JobState::Preparing,
-    };
+    let mut record = Record::new(found.id.clone(), handle, &handle.kind);
     fill(&mut record, found);
     record
 }

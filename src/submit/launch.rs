@@ -173,28 +173,16 @@ pub(super) fn own_run(own: OwnRun) -> TrackingRecord {
 }
 
 pub(super) fn new_record(plan: &Plan, id: &JobId, options: &Options, variables: &BTreeMap<String, String>) -> Record {
-    let handle = handle(&plan.run.target.value, id);
+    let target = &plan.run.target.value;
+    let new = Record::new(id.clone(), &handle(target, id), &target.name);
     Record {
-        version: 1,
-        id: id.clone(),
         key: options.key.clone(),
-        name: plan.name.clone().unwrap_or_else(|| id.to_string()),
+        name: plan.name.clone().unwrap_or(new.name),
         experiment: plan.experiment.clone(),
-        target: plan.run.target.value.name.clone(),
-        target_kind: plan.run.target.value.config.kind().word().to_owned(),
-        handle: handle.to_string(),
-        address: hosted::of(&plan.run.target.value).map(|spec| azureml::address(spec, plan.run.target.value.emulated, variables).text()),
+        address: hosted::of(target).map(|spec| azureml::address(spec, target.emulated, variables).text()),
         config_file: plan.run.file.display().to_string(),
         source_directory: plan.source_directory().display().to_string(),
-        digest: String::new(),
-        config_digest: String::new(),
-        snapshot: String::new(),
-        environment: String::new(),
-        tracker: None,
-        tracking: None,
-        attempt: 1,
-        created_at: clock::now(),
-        state: JobState::Preparing,
+        ..new
     }
 }
 
