@@ -54,7 +54,6 @@ pub(super) async fn create(engine: &Engine, job: &Job<'_>, node: &Node) -> Resul
 
 /// Returns what the container is to be.
 fn described(spec: &JobSpec, job: &Job<'_>, node: &Node) -> ContainerSpec {
-    let container = of(spec);
     let gpus = match (spec.gpus, &job.devices) {
         (None | Some(0), _) => None,
         (Some(count), None) => Some(GpuRequest::Count(count)),
@@ -70,23 +69,31 @@ fn described(spec: &JobSpec, job: &Job<'_>, node: &Node) -> ContainerSpec {
     labels.insert(place::NODE.to_owned(), node.rank.to_string());
     ContainerSpec {
         name: node.name.clone(),
-        image: container.image.clone(),
         entrypoint: Some(vec!["/bin/sh".to_owned()]),
         command: vec![format!("{}/bootstrap.sh", place::HOME)],
         environment,
         labels,
+        gpus,
+        network: nodes::network(spec),
+        hostname: Some(if spec.nodes > 1 { node.name.clone() } else { spec.id.to_string() }),
+        ..place_of(spec)
+    }
+}
+
+/// Returns what every container of a job is, the one of a shell too: its user, its limits and what it sees.
+pub(super) fn place_of(spec: &JobSpec) -> ContainerSpec {
+    let container = of(spec);
+    ContainerSpec {
+        image: container.image.clone(),
         user: Some(format!("{}:{}", container.user.uid, container.user.gid)),
         working_directory: Some(place::HOME.to_owned()),
         cpus: spec.cpus.map(f64::from),
         memory: spec.memory,
         shared_memory: container.shared_memory,
         pids: container.options.pids,
-        gpus,
         init: true,
         no_new_privileges: true,
         open_stdin: true,
-        network: nodes::network(spec),
-        hostname: Some(if spec.nodes > 1 { node.name.clone() } else { spec.id.to_string() }),
         mounts: mounts(container),
         platform: container.options.platform.as_ref().map(|platform| platform.0.clone()),
         ..ContainerSpec::default()
@@ -94,7 +101,7 @@ fn described(spec: &JobSpec, job: &Job<'_>, node: &Node) -> ContainerSpec {
 }
 
 /// Returns what a container sees of the engine's machine.
-pub(super) fn mounts(container: &Container) -> Vec<engine::Mount> {
+fn mounts(container: &Container) -> Vec<engine::Mount> {
     let mounts = container.options.mounts.iter().chain(&container.bound).map(|mount| {
         let (target, read_only) = (mount.target.clone(), mount.read_only);
         if mount.is_bind() {

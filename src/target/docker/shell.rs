@@ -167,29 +167,16 @@ async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec, left: Optio
 }
 
 fn described(spec: &JobSpec, attempt: &Attempt) -> ContainerSpec {
-    let container = create::of(spec);
     let mut random = [0; 4];
     getrandom::fill(&mut random).expect("the system has random numbers");
     let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     ContainerSpec {
         name: format!("{}-shell-{random}", spec.id),
-        image: container.image.clone(),
         entrypoint: Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), "cat >/dev/null".to_owned()]),
         labels: [(place::SHELL.to_owned(), spec.id.to_string())].into_iter().chain(place::owned(&marks::owner(attempt))).collect(),
-        user: Some(format!("{}:{}", container.user.uid, container.user.gid)),
-        working_directory: Some(place::HOME.to_owned()),
-        cpus: spec.cpus.map(f64::from),
-        memory: spec.memory,
-        shared_memory: container.shared_memory,
-        pids: container.options.pids,
-        init: true,
-        no_new_privileges: true,
-        open_stdin: true,
-        network: container.options.network.clone(),
+        network: create::of(spec).options.network.clone(),
         hostname: Some(spec.id.to_string()),
-        mounts: create::mounts(container),
-        platform: container.options.platform.as_ref().map(|platform| platform.0.clone()),
-        ..ContainerSpec::default()
+        ..create::place_of(spec)
     }
 }
 
