@@ -239,15 +239,28 @@ impl Sandbox {
 
     /// Returns the process id of the supervisor of a job.
     pub(crate) fn supervisor(&self, job: &str) -> i32 {
-        let claim = std::fs::read(self.attempt(job, "claim")).expect("it was claimed");
-        let claim: serde_json::Value = serde_json::from_slice(&claim).expect("a claim");
-        claim["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a process id")
+        self.claimant(job).expect("it was claimed by a process")
+    }
+
+    /// Returns the process id in the claim of a job; `None` where there is none, also while it is written anew.
+    fn claimant(&self, job: &str) -> Option<i32> {
+        let claim = std::fs::read(self.attempt(job, "claim")).ok()?;
+        let claim: serde_json::Value = serde_json::from_slice(&claim).ok()?;
+        claim["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
     }
 
     /// Kills the supervisor of a job, and waits until it is dead: a busy machine takes its time.
+    /// Whoever watches over the job may have started another by then.
     pub(crate) fn kill_supervisor(&self, job: &str) {
-        signal_process(self.supervisor(job), Signal::Kill);
-        self.supervisor_is_dead(job);
+        let killed = self.supervisor(job);
+        signal_process(killed, Signal::Kill);
+        wait_until(|| {
+            let held = sendoff::support::lock::is_held(&self.attempt(job, "claim"));
+            if matches!(held, Ok(false)) || self.claimant(job).is_some_and(|pid| pid != killed) {
+                return Ok(());
+            }
+            Err(format!("the claim of {killed} is held: {held:?}"))
+        });
     }
 
     /// Waits until the supervisor of a job is dead.
