@@ -61,24 +61,23 @@ impl Definitions {
         let wanted = Requirements::of(spec)?;
         if is_image_alone(spec, &wanted) {
             let definition = Definition { image: self.base(spec), conda_file: None };
-            let id = Some(definition.id());
-            return Ok(Inspection { python: None, lock: Some(String::new()), id, built: false, changed: Vec::new() });
+            return Ok(inspection(None, Some(String::new()), Some(definition), Vec::new()));
         }
         let interpreter = self.interpreter(spec)?;
         let inputs = Inputs::of(&wanted.indexes(spec), &wanted, &interpreter)?;
         let changed = inputs.changes_since(&self.locks(), &spec.root);
         let lock = resolve::stored(&self.locks(), &inputs);
-        let id = match &lock {
-            Some(lock) => Some(self.definition(&wanted.indexes(spec), lock, &interpreter)?.id()),
+        let definition = match &lock {
+            Some(lock) => Some(self.definition(&wanted.indexes(spec), lock, &interpreter)?),
             None => None,
         };
-        Ok(Inspection { python: Some(interpreter), lock, id, built: false, changed })
+        Ok(inspection(Some(interpreter), lock, definition, changed))
     }
 
     /// Looks at what an earlier job was run with.
     pub fn inspect_fixed(&self, spec: &Spec, fixed: &Fixed) -> Result<Inspection, Error> {
-        let id = Some(self.definition(spec, &fixed.lock, &fixed.interpreter)?.id());
-        Ok(Inspection { python: Some(fixed.interpreter.clone()), lock: Some(fixed.lock.clone()), id, built: false, changed: Vec::new() })
+        let definition = self.definition(spec, &fixed.lock, &fixed.interpreter)?;
+        Ok(inspection(Some(fixed.interpreter.clone()), Some(fixed.lock.clone()), Some(definition), Vec::new()))
     }
 
     /// Resolves the environment, or takes the lock that is there; `upgrade` resolves again.
@@ -148,15 +147,24 @@ impl Definitions {
 
     fn definition(&self, spec: &Spec, lock: &str, interpreter: &Interpreter) -> Result<Definition, Error> {
         let is_bare = lock.lines().all(|line| line.trim().is_empty());
-        let conda_file = if is_bare && matches!(spec.base, Base::Image(_)) { None } else { Some(conda(spec, lock, &interpreter.version)?) };
+        let conda_file = if is_bare && spec.python.is_none() && matches!(spec.base, Base::Image(_)) {
+            None
+        } else {
+            Some(conda(spec, lock, &interpreter.version)?)
+        };
         Ok(Definition { image: self.base(spec), conda_file })
     }
+}
+
+/// Puts together what is there; only the service knows whether it has built it.
+fn inspection(python: Option<Interpreter>, lock: Option<String>, definition: Option<Definition>, changed: Vec<String>) -> Inspection {
+    Inspection { python, lock, id: definition.as_ref().map(Definition::id), built: false, changed, definition }
 }
 
 /// Returns whether the image brings everything: nothing is asked beside it.
 fn is_image_alone(spec: &Spec, wanted: &Requirements) -> bool {
     let declares = matches!(spec.packages, super::PackageSource::Pyproject(_)) || spec.install_project;
-    matches!(spec.base, Base::Image(_)) && wanted.lines.is_empty() && !declares
+    matches!(spec.base, Base::Image(_)) && spec.python.is_none() && wanted.lines.is_empty() && !declares
 }
 
 fn refuse(spec: &Spec) -> Result<(), Error> {
@@ -194,7 +202,8 @@ fn conda(spec: &Spec, lock: &str, python: &str) -> Result<String, Error> {
     }
     let quoted = |text: &String| serde_json::to_string(text).expect("a text is plain data");
     let pip: String = lines.iter().map(|line| format!("  - {}\n", quoted(line))).collect();
-    Ok(format!("name: sendoff\nchannels:\n- conda-forge\ndependencies:\n- python={python}\n- pip\n- pip:\n{pip}"))
+    let pip = if pip.is_empty() { String::new() } else { format!("- pip:\n{pip}") };
+    Ok(format!("name: sendoff\nchannels:\n- conda-forge\ndependencies:\n- python={python}\n- pip\n{pip}"))
 }
 
 #[cfg(test)]

@@ -106,6 +106,8 @@ pub struct Inspection {
     pub built: bool,
     /// The inputs that changed since this source directory was last submitted.
     pub changed: Vec<String>,
+    /// What a service is told that builds it, once there is a lock.
+    pub definition: Option<Definition>,
 }
 
 /// A lock and the interpreter that it was made for, as a job was run with them.
@@ -174,7 +176,7 @@ impl Environments {
             },
         };
         let Some(interpreter) = &python else {
-            return Ok(Inspection { python, lock: None, id: None, built: false, changed: Vec::new() });
+            return Ok(Inspection { python, lock: None, id: None, built: false, changed: Vec::new(), definition: None });
         };
         let wanted = Requirements::of(spec)?;
         let inputs = Inputs::of(&wanted.indexes(spec), &wanted, interpreter)?;
@@ -182,7 +184,7 @@ impl Environments {
         let lock = resolve::stored(&self.locks(), &inputs);
         let id = lock.as_ref().map(|lock| venv::id(lock, interpreter));
         let built = id.as_ref().is_some_and(|id| venv::is_whole(&self.folder(), id));
-        Ok(Inspection { python, lock, id, built, changed })
+        Ok(Inspection { python, lock, id, built, changed, definition: None })
     }
 
     /// Makes the environment, or takes the one that is there; `upgrade` resolves again.
@@ -218,7 +220,14 @@ impl Environments {
     pub fn inspect_fixed(&self, fixed: &Fixed) -> Inspection {
         let id = venv::id(&fixed.lock, &fixed.interpreter);
         let built = venv::is_whole(&self.folder(), &id);
-        Inspection { python: Some(fixed.interpreter.clone()), lock: Some(fixed.lock.clone()), id: Some(id), built, changed: Vec::new() }
+        Inspection {
+            python: Some(fixed.interpreter.clone()),
+            lock: Some(fixed.lock.clone()),
+            id: Some(id),
+            built,
+            changed: Vec::new(),
+            definition: None,
+        }
     }
 
     /// Makes an environment again that a job was run with, or takes it if it is there; nothing is resolved. Where the interpreter is gone,

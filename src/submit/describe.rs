@@ -208,6 +208,9 @@ impl Parts<'_> {
         if self.is_hosted() {
             // The service's own environment is on PATH there.
             plain.retain(|(name, _)| !matches!(name.as_str(), "PATH" | "VIRTUAL_ENV"));
+            if run.resources.gpus == Some(0) {
+                plain.push(("CUDA_VISIBLE_DEVICES".to_owned(), String::new()));
+            }
         }
         plain.extend(self.values().into_iter().map(|(name, value)| {
             let name = name.replacen("inputs.", "SENDOFF_INPUT_", 1).replacen("outputs.", "SENDOFF_OUTPUT_", 1);

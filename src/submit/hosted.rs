@@ -2,6 +2,7 @@
 
 use super::describe::Parts;
 use crate::config::{Input, PathKind};
+use crate::environment::Base;
 use crate::job::{Hosted, HostedInput};
 use crate::target::azureml::BASE_IMAGE;
 use crate::target::config::{AzureMlSpec, TargetConfig, TargetSpec};
@@ -46,10 +47,18 @@ impl Parts<'_> {
             properties,
             inputs: run.inputs.iter().map(|(name, value)| (name.clone(), input(value))).collect(),
             environment: definition.map_or_else(|| UNRESOLVED.to_owned(), |definition| definition.id().to_string()),
-            image: definition.map_or_else(|| BASE_IMAGE.to_owned(), |definition| definition.image.clone()),
+            image: definition.map_or_else(|| self.image(), |definition| definition.image.clone()),
             conda_file: definition.and_then(|definition| definition.conda_file.clone()),
             shared_memory: run.resources.shared_memory,
         })
+    }
+
+    /// Returns the image that an environment starts from which is not resolved yet.
+    fn image(&self) -> String {
+        match &self.plan.environment.base {
+            Base::Image(image) => image.clone(),
+            Base::Python | Base::Dockerfile { .. } => BASE_IMAGE.to_owned(),
+        }
     }
 
     /// Returns whether a service runs the job: what only that knows stands as `${{...}}` until then.

@@ -61,6 +61,11 @@ pub async fn submit(
     if let Some(problem) = plan.tracker.take_problem() {
         return Err(problem.into());
     }
+    let target = &plan.run.target.value;
+    if options.keep && hosted::of(target).is_some() {
+        let reason = "the service takes the job's machines back when it has ended, and keeps its files by itself".to_owned();
+        return Err(Error::Incapable { target: target.name.clone(), refusals: vec![("--keep", reason)] });
+    }
     let plan = std::sync::Arc::new(plan);
     let prepared = prepare(&plan, &options, dirs, variables, &observer).await?;
     let mut jobs = Jobs::open(dirs, variables)?;

@@ -151,8 +151,11 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         if run.tracking.value.uri.is_some() {
             if attach == Attach::Auto {
                 let (chosen, line) = tracking::choose_attach(&text);
-                attach = chosen;
-                if let Some(line) = line {
+                let in_workspace = run.tracking.value.uri == Some(Uri::Workspace);
+                attach = if in_workspace { Attach::Run } else { chosen };
+                if let Some(line) = line.filter(|_| in_workspace) {
+                    warnings.push(format!("`{script}:{line}` calls `set_experiment`, which MLflow refuses in a job that is an MLflow run already, unless it names `experiment_name`"));
+                } else if let Some(line) = line {
                     notes.push(format!("`{script}:{line}` calls `set_experiment`, so its MLflow runs become children of the job's (`tracking.attach: parent`)"));
                 }
             }

@@ -97,10 +97,12 @@ pub fn rehearse(plan: &Plan, options: &Options, dirs: &Dirs, variables: &BTreeMa
     });
     let tags = tracking::tags(&tag_facts(plan, &record, plan.git().0.as_ref()));
     let archive = dirs.cache.join("snapshots").join(format!("{}.zip", record.snapshot));
+    let mut environment = site::place(&plan.run.target.value, dirs, &environment);
+    environment.definition.clone_from(&plan.inspection.definition);
     let parts = Parts {
         plan,
         archive: &archive,
-        environment: site::place(&plan.run.target.value, dirs, &environment),
+        environment,
         ways: &plan.ways,
         connection: connection.as_ref(),
         record: &record,

@@ -1,6 +1,7 @@
 //! The real binary, in a world of its own.
 
 mod azureml;
+mod azureml_keys;
 mod bad_input;
 mod check;
 mod commands;

@@ -5,6 +5,7 @@
 mod entry;
 mod environment;
 mod files;
+mod hosted;
 mod names;
 mod references;
 pub(super) mod resources;
@@ -72,10 +73,13 @@ pub(super) fn check(given: &Given<'_>, context: &Context) -> (Option<RunConfig>,
     variables::in_clear(document, target.as_ref().map(|target| &target.spec.value), context);
     variables::once(document, context);
     names::check(document, context);
+    let max_jobs = target.as_ref().and_then(|target| target.max_jobs);
+    hosted::check(document, target.as_ref().map(|target| &target.spec.value), max_jobs, context);
     let resources = resources::check(document, target.as_ref(), context);
     let tracking = tracking::check(document.tracking.as_ref(), target.as_ref().map(|target| &target.spec.value), *layers, context);
     let experiment_name = experiment(document.experiment_name.as_ref(), *layers);
     let grace = grace(document, *layers);
+    hosted::note_grace(&grace, target.as_ref().map(|target| &target.spec.value), context);
     let max_snapshot_size = max_snapshot_size(*layers);
     let explained = explain::explain(&explain::Values {
         document,

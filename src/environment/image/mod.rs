@@ -103,7 +103,7 @@ impl Images {
         let (_, image) = base::find(self, spec).await?;
         let python = image.as_ref().and_then(|image| ask::remembered(&self.dirs.cache, image));
         let (Some(image), Some(python)) = (image, python) else {
-            return Ok(Inspection { python: None, lock: None, id: None, built: false, changed: Vec::new() });
+            return Ok(Inspection { python: None, lock: None, id: None, built: false, changed: Vec::new(), definition: None });
         };
         let interpreter = python.interpreter();
         let wanted = Requirements::of(spec)?;
@@ -115,7 +115,7 @@ impl Images {
             Some(id) => self.whole(id).await?.is_some(),
             None => false,
         };
-        Ok(Inspection { python: Some(interpreter), lock, id, built, changed })
+        Ok(Inspection { python: Some(interpreter), lock, id, built, changed, definition: None })
     }
 
     /// Makes the environment, or takes the one that is there; `upgrade` resolves, and asks for the base image, again.
@@ -168,7 +168,14 @@ impl Images {
             Some(id) => self.whole(id).await?.is_some(),
             None => false,
         };
-        Ok(Inspection { python: Some(fixed.interpreter.clone()), lock: Some(fixed.lock.clone()), id, built, changed: Vec::new() })
+        Ok(Inspection {
+            python: Some(fixed.interpreter.clone()),
+            lock: Some(fixed.lock.clone()),
+            id,
+            built,
+            changed: Vec::new(),
+            definition: None,
+        })
     }
 
     /// Makes an environment again that a job was run with, or takes it if it is there; nothing is resolved. A job that was run in a venv is
