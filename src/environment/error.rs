@@ -165,6 +165,9 @@ impl Hints for Error {
             Self::Dockerfile { path, source: build::Error::Failed { .. } } => {
                 vec![format!("correct that step of `{}`; `docker build` shows all that it prints", path.display())]
             }
+            Self::Image(build::Error::Failed { lines, .. }) if lines.iter().any(|line| line.contains("Unable to locate package")) => {
+                vec!["correct the package in `environment.system_packages`: the image's Debian release has none of this name".to_owned()]
+            }
             Self::Image(error) | Self::Dockerfile { source: error, .. } => error.hints(),
             Self::NoPythonInImage { .. } => {
                 vec!["take an image with Python, such as `python:3.11-slim`".to_owned()]

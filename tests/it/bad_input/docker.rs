@@ -162,6 +162,20 @@ fn a_dockerfile_that_fails_shows_the_step_and_what_it_printed() {
 
 #[test]
 #[ignore = "needs a container engine"]
+fn a_debian_package_that_does_not_exist_is_told_from_a_build_that_fails() {
+    let sandbox = docker("{system_packages: [sendoff-no-such-package]}");
+    let said = leaves_nothing(&sandbox, 245);
+    let said: Vec<&str> = said.lines().skip_while(|line| !line.starts_with("error: could not build")).collect();
+    assert_snapshot!(said.join("\n"), @r"
+    error: could not build the image of the environment
+      caused by: the step `installing Debian packages` of the build failed: exit code 100
+    E: Unable to locate package sendoff-no-such-package
+    hint: correct the package in `environment.system_packages`: the image's Debian release has none of this name
+    ");
+}
+
+#[test]
+#[ignore = "needs a container engine"]
 fn odd_names_and_values_arrive_in_a_container_unchanged() {
     let odd = "it's \"a\nb\" $(id) \\ -x";
     let sandbox = Sandbox::new();
