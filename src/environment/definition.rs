@@ -258,7 +258,11 @@ mod tests {
         assert_eq!(id(Base::Python, "a==1\n"), id(Base::Python, "a==1\n"));
         assert_ne!(id(Base::Python, "a==1\n"), id(Base::Python, "a==2\n"));
         assert_ne!(id(Base::Image("x".into()), "a==1\n"), id(Base::Python, "a==1\n"));
-        let alone = definitions.definition(&spec(Base::Image("x".into())), "", &python("python")).expect("it fits");
+        let image = spec(Base::Image("x".into()));
+        // A Python that is asked for is not the image's own.
+        let with_python = definitions.definition(&image, "", &python("python")).expect("it fits").conda_file;
+        assert_eq!(with_python.as_deref().and_then(|text| text.lines().find(|line| line.contains("python="))), Some("- python=3.11"));
+        let alone = definitions.definition(&Spec { python: None, ..image }, "", &python("python")).expect("it fits");
         assert_eq!(alone, Definition { image: "x".into(), conda_file: None });
     }
 }
