@@ -41,6 +41,30 @@ impl Drop for World {
 
 #[test]
 #[ignore = "needs a Docker engine"]
+fn docker_links_of_a_job_lead_to_no_file_of_this_machine() {
+    let world = World::new("links");
+    let (sandbox, job) = (&world.sandbox, world.job.as_str());
+    let secret = sandbox.file("../secret.txt", "not the job's").project().join("../secret.txt").canonicalize().expect("it is there");
+    let folder = secret.parent().expect("a folder").display().to_string();
+    let command = format!(
+        "mkdir outputs; echo own >outputs/own; ln -s own outputs/near; ln -s {} outputs/far; ln -s far outputs/further; \
+         rm -r ../collected; ln -s {folder} ../collected",
+        secret.display()
+    );
+    world.submit(&["--set", &format!("command={}", serde_json::Value::from(command))]).expect(0);
+    sandbox.sendoff(&["download", job, "--to", "got"]).expect(0);
+    let got = sandbox.project().join("got");
+    let text = |name: &str| std::fs::read_to_string(got.join("outputs").join(name)).ok();
+    assert_eq!((text("own").as_deref(), text("near").as_deref()), (Some("own\n"), Some("own\n")));
+    for link in ["far", "further"] {
+        let metadata = got.join("outputs").join(link).symlink_metadata().expect("a link is kept as it is");
+        assert!(metadata.is_symlink(), "{link} became the file of this machine");
+    }
+    assert!(!got.join("secret.txt").exists(), "a folder of this machine was taken for the job's");
+}
+
+#[test]
+#[ignore = "needs a Docker engine"]
 fn docker_keeps_what_it_is_asked_to_keep_until_gc_and_no_other_home_touches_it() {
     let world = World::new("keep");
     let (sandbox, job) = (&world.sandbox, world.job.as_str());

@@ -62,13 +62,16 @@ pub(super) fn outputs(runtime: &Runtime, engine: &Engine, id: &str, attempt: &At
     Ok(())
 }
 
-/// Unpacks files, folders and links, none of them outside of the folder. Pipes and devices are no outputs.
+/// Unpacks files, folders and links, none of them outside of the folder. Pipes and devices are no outputs; nor is a link in place of the
+/// folder that was asked for, which would be one to a folder of this machine.
 fn unpack(from: Pull<'_>, into: &Path) -> std::io::Result<()> {
     let mut archive = tar::Archive::new(from);
     for entry in archive.entries()? {
         let mut entry = entry?;
         let kind = entry.header().entry_type();
-        if kind.is_file() || kind.is_dir() || kind.is_symlink() || kind.is_hard_link() {
+        let is_root = entry.path()?.components().filter(|part| matches!(part, std::path::Component::Normal(_))).count() == 1;
+        let is_output = kind.is_file() || kind.is_symlink() || kind.is_hard_link();
+        if kind.is_dir() || (is_output && !is_root) {
             entry.unpack_in(into)?;
         }
     }

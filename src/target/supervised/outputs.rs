@@ -52,8 +52,9 @@ fn merge(from: &Path, into: &Path) -> std::io::Result<()> {
 /// Copies what was kept, and the log as `log.txt`, into a folder; overwrites nothing and returns the number of files. Those of each node but
 /// the first go into a folder `node-<rank>` of it, which is no name of an output.
 ///
-/// `home` is the folder that had the working directory where the job ran. A link to a file becomes that file, since what it leads to may be removed with the job; any other link is kept as it is. Sockets and
-/// pipes are passed over.
+/// `home` is the folder that had the working directory where the job ran. A link to a file becomes that file, since what it leads to may be
+/// removed with the job; any other link is kept as it is. What ran elsewhere named files of elsewhere: a link of it is never followed to a file
+/// of this machine that it did not leave itself. Sockets and pipes are passed over.
 pub(super) fn copy(attempt: &Attempt, home: &Path, into: &Path) -> Result<usize, Error> {
     let others = (1..).map(|rank| attempt.node(rank)).take_while(|node| node.folder().is_dir());
     let nodes: Vec<Attempt> = std::iter::once(attempt.clone()).chain(others).collect();
@@ -104,8 +105,15 @@ fn file_behind(attempt: &Attempt, home: &Path, path: &Path) -> Option<PathBuf> {
         let inside = goal.strip_prefix(home.join("work")).or_else(|_| goal.strip_prefix(home.join("collected"))).ok()?;
         Some(attempt.path("collected").join(inside))
     };
-    let is_file = |path: &PathBuf| std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    Some(path.to_owned()).filter(is_file).or_else(|| moved().filter(is_file))
+    let metadata = path.symlink_metadata().ok()?;
+    if !metadata.is_symlink() {
+        return metadata.is_file().then(|| path.to_owned());
+    }
+    let kept = attempt.path("collected").canonicalize().ok()?;
+    // A job of this machine could read what it links to; one in a container saw another machine's files.
+    let ran_here = kept.starts_with(home);
+    let behind = |path: PathBuf| path.canonicalize().ok().filter(|goal| goal.is_file() && (ran_here || goal.starts_with(&kept)));
+    behind(path.to_owned()).or_else(|| moved().and_then(behind))
 }
 
 fn is_folder(path: &Path) -> bool {
