@@ -258,10 +258,18 @@ mod tests {
     }
 
     #[test]
-    fn a_setup_that_fails_ends_the_job_with_its_code() {
-        let mut spec = spec();
-        (spec.setup, spec.command) = (Some("export X=1\nfalse || (exit 9)".into()), Command::Shell("echo never".into()));
-        let output = std::process::Command::new("sh").arg("-c").arg(command(&spec, &[]).expect("it renders")).output().expect("sh exists");
-        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(9), &b""[..]));
+    fn a_setup_that_ends_the_job_does_not_pass_for_its_command() {
+        let run = |setup: &str, line: &str| {
+            let mut spec = spec();
+            (spec.setup, spec.command) = (Some(setup.into()), Command::Shell(line.into()));
+            let text = command(&spec, &[]).expect("it renders");
+            let output = std::process::Command::new("sh").arg("-c").arg(text).output().expect("sh exists");
+            (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+        };
+        for (setup, status) in [("export X=1\nfalse || (exit 9)", 9), ("exit 0", 0), ("set -e; (exit 7); true", 7)] {
+            let said = format!("[sendoff] the job ended in its step setup (status {status})\n");
+            assert_eq!(run(setup, "echo never"), (Some(240), said), "{setup}");
+        }
+        assert_eq!(run("X=1", "echo $X; exit 3"), (Some(3), "1\n".to_owned()));
     }
 }
