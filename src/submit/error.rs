@@ -301,6 +301,7 @@ impl Error {
         match self {
             Self::Unattended { .. } => true,
             Self::Target(target::Error::Engine(error)) => error.is_transient(),
+            Self::Target(target::Error::AzureMl(error)) => error.is_out_of_contact(),
             _ => self.is_tracker_away(),
         }
     }

@@ -1,5 +1,7 @@
 //! The target azureml through its emulation: the same code as to the service, with another address and other credentials.
 
+mod faults;
+
 use std::path::Path;
 
 use serde_json::Value;

@@ -38,3 +38,4 @@ mod support;
 mod terminal;
 mod tracked;
 mod tracker;
+mod workspace;

@@ -136,8 +136,19 @@ pub(super) async fn tail(http: &reqwest::Client, url: &Url, offset: u64) -> Resu
 /// Opens a blob for reading, by its whole address.
 pub(super) async fn open(http: &reqwest::Client, url: &Url) -> Result<reqwest::Response, Error> {
     let host = url.host_str().unwrap_or_default().to_owned();
-    let request = http.get(url.clone()).header("x-ms-version", VERSION);
-    let response = request.send().await.map_err(|source| Error::Unreachable { host, source: source.without_url() })?;
+    let mut attempt = 0;
+    let response = loop {
+        attempt += 1;
+        let pause = match http.get(url.clone()).header("x-ms-version", VERSION).send().await {
+            Ok(response) if attempt < retry::ATTEMPTS && retry::may_succeed_later(response.status().as_u16(), response.headers()) => {
+                retry::pause(attempt - 1, Some(response.headers()))
+            }
+            Ok(response) => break response,
+            Err(_) if attempt < retry::ATTEMPTS => retry::pause(attempt - 1, None),
+            Err(source) => return Err(Error::Unreachable { host, source: source.without_url() }),
+        };
+        tokio::time::sleep(pause).await;
+    };
     let status = response.status().as_u16();
     if status == 200 {
         return Ok(response);

@@ -133,10 +133,17 @@ async fn download(client: &Client, experiment: &str, run: &str, file: File, into
             return Ok(());
         }
         From::Artifact(path) => {
-            let found = client.artifacts(experiment, run, "contentinfo", &[("path", &path)]).await?;
-            let url = found["contentUri"].as_str().and_then(|url| Url::parse(url).ok());
-            let missing = || Error::Storage { act: format!("find `{path}`"), status: 404, code: "it has no address".to_owned() };
-            blob::open(client.http(), &url.ok_or_else(missing)?).await?
+            let mut renewed = false;
+            loop {
+                let found = client.artifacts(experiment, run, "contentinfo", &[("path", &path)]).await?;
+                let url = found["contentUri"].as_str().and_then(|url| Url::parse(url).ok());
+                let missing = || Error::Storage { act: format!("find `{path}`"), status: 404, code: "it has no address".to_owned() };
+                match blob::open(client.http(), &url.ok_or_else(missing)?).await {
+                    // The address has come to its end before it was used.
+                    Err(Error::Storage { status: 401 | 403, .. }) if !renewed => renewed = true,
+                    opened => break opened?,
+                }
+            }
         }
         From::Blob(container, path) => container.get(&path).await?,
     };

@@ -131,6 +131,23 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Returns whether a job that was asked about may go on all the same: nobody told how it stands.
+    pub fn is_out_of_contact(&self) -> bool {
+        match self {
+            Self::Refused { status, .. } => *status != 404,
+            Self::Unreachable { .. }
+            | Self::Unreadable { .. }
+            | Self::Expired { .. }
+            | Self::Storage { .. }
+            | Self::NoHistory(_)
+            | Self::Credentials(_)
+            | Self::Emulator { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 impl Hints for Error {
     fn hints(&self) -> Vec<String> {
         match self {

@@ -55,7 +55,7 @@ pub(super) async fn fetch(client: &Client, attempt: &Attempt, of: (&str, u32), a
     fs::create_private_dir_all(folder.folder())?;
     let lock = folder.path("log.lock");
     let _lock = code::blocking(move || Lock::exclusive(&lock)).await?;
-    let mut renewed = false;
+    let mut renewed = 0;
     loop {
         let url = match addresses.get(of) {
             Some(url) => url,
@@ -63,7 +63,7 @@ pub(super) async fn fetch(client: &Client, attempt: &Attempt, of: (&str, u32), a
                 let files = client.details(job).await?.and_then(|details| details.log_files).unwrap_or_default();
                 let found = parse::shown_log(&files, node, ended).and_then(|url| Url::parse(url).ok());
                 let Some(url) = found else { break };
-                renewed = true;
+                renewed += 1;
                 addresses.set(of, Some(url.clone()));
                 url
             }
@@ -75,12 +75,17 @@ pub(super) async fn fetch(client: &Client, attempt: &Attempt, of: (&str, u32), a
                 fs::append(&path)?.write_all(&bytes).context("write", &path)?;
             }
             Tail::Nothing => break,
-            Tail::Expired if renewed => return Err(Error::Expired { status: 403 }),
+            // One may end between being given and being used, two do not.
+            Tail::Expired if renewed > 1 => {
+                let code = "the address that it has just given is not good".to_owned();
+                return Err(Error::Storage { act: "read the log".to_owned(), status: 403, code });
+            }
             Tail::Expired => addresses.set(of, None),
         }
     }
     if ended {
-        // A log that is not there will not come any more either.
+        // A log that is not there will not come any more either: a job that has said nothing has an empty one.
+        fs::append(file(&folder))?;
         let _ = std::fs::write(folder.path(WHOLE), b"");
     }
     Ok(())
