@@ -17,12 +17,10 @@ mod code;
 mod collect;
 mod error;
 mod inputs;
-mod known;
 mod log;
 mod parse;
 mod request;
 mod retry;
-mod sending;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -39,7 +37,7 @@ use super::{Brought, Capabilities, Found, JobRef, OwnRun, Pace, Presence, Shell,
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, Hosted, JobId, JobSpec, JobState, Launch, Outcome, Request};
 use crate::support::dirs::Dirs;
-use crate::support::{clock, fs};
+use crate::support::{clock, fault, fs};
 use client::Client;
 use parse::{Job, Standing};
 
@@ -51,8 +49,6 @@ pub const BASE_IMAGE: &str = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04
 
 /// What is sent, kept beside the attempt.
 const REQUEST: &str = "azureml.json";
-/// Says that the job may have been sent: written before that.
-const SENDING: &str = "sending";
 /// Says that the workspace has had the job.
 const SUBMITTED: &str = "submitted";
 /// How long a job may take to end once it was cancelled: its outputs are saved first.
@@ -250,11 +246,11 @@ impl Target for AzureMl {
         let client = self.client().await?;
         let facts = code::facts(&self.cache, &spec.snapshot, &spec.archive).await?;
         let environment = async {
-            if self.environments(client).has(&hosted.environment) {
-                Ok(())
-            } else {
-                self.ensure_environment(client, hosted).await.map(drop)
+            let (name, version) = (request::ENVIRONMENT, hosted.environment.as_str());
+            if !client.has_environment(name, version).await? {
+                client.put_environment(name, version, &request::environment(hosted)).await?;
             }
+            Ok::<_, Error>(())
         };
         let code = code::ensure(client, &spec.archive, &facts.hash);
         let (code, (), uploaded) = tokio::try_join!(code, environment, inputs::upload(client, &hosted.inputs))?;
@@ -275,15 +271,13 @@ impl Target for AzureMl {
             body["properties"]["environmentVariables"][variable] = value.expose().into();
         }
         let client = self.client().await?;
-        // A name that this attempt has not used is new, or was asked for by [`Target::find`]: nothing is sent twice without a look.
-        let earlier = if attempt.path(SENDING).exists() { client.job(&name).await? } else { None };
-        fs::write_private(attempt.path(SENDING), b"")?;
-        let found = match earlier {
+        let found = match client.job(&name).await? {
             // An earlier client has sent it, whatever became of the answer.
             Some(found) if found.tag(request::DIGEST) == Some(spec.digest.as_str()) => found,
             Some(_) => return Err(Error::Taken { name }.into()),
-            None => self.put_job(client, &name, hosted(spec)?, &body).await?,
+            None => client.put_job(&name, &body).await?,
         };
+        fault::point("submit.handed-over");
         fs::write_private(attempt.path(SUBMITTED), b"")?;
         self.saw(found);
         Ok(())

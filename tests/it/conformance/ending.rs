@@ -1,6 +1,6 @@
 //! How a job ends, and that nothing of it stays.
 
-use super::Place;
+use super::{Place, service};
 
 pub(super) fn the_exit_code_is_the_jobs_own(place: &Place) {
     for code in [0, 3, 255] {
@@ -59,11 +59,13 @@ pub(super) fn cancel_ends_what_left_the_process_group(place: &Place) {
 }
 
 pub(super) fn a_job_is_cancelled_in_any_step_of_its_start_without_waiting_for_its_grace(place: &Place) {
-    for number in 0..16 {
+    // A service takes longer to start a job.
+    let (count, apart) = if place.service { (6, 400) } else { (16, 12) };
+    for number in 0..count {
         let world = place.world();
         world.start("the-job", "command: sleep 600\nsetup: sleep 0.05; sleep 0.05\ngrace: 1m\n");
         // Not for luck: each job is met a little later on its way.
-        std::thread::sleep(std::time::Duration::from_millis(12 * number));
+        std::thread::sleep(std::time::Duration::from_millis(apart * number));
         let begun = std::time::Instant::now();
         world.sandbox.sendoff(&["cancel", "the-job"]).expect(0);
         let log = world.sandbox.sendoff(&["logs", "the-job"]).stdout;
@@ -85,7 +87,8 @@ pub(super) fn the_time_limit_is_kept_with_no_client_alive(place: &Place) {
     world.start("the-job", "command: echo begun; sleep 600; exit 0\nresources: {max_duration: 1s}\n");
     world.nothing_runs();
     let run = world.sandbox.sendoff(&["wait", "the-job"]).expect(242);
-    assert!(run.stderr.contains("it ran past its `max_duration` of 1.0 s"), "{}", run.stderr);
+    let said = if place.service { "it ran longer than its limit of 1 seconds" } else { "it ran past its `max_duration` of 1.0 s" };
+    assert!(run.stderr.contains(said), "{}", run.stderr);
     assert!(world.sandbox.sendoff(&["logs", "the-job"]).stdout.contains("begun\n"));
 }
 
@@ -96,6 +99,9 @@ pub(super) fn what_a_command_leaves_running_ends_with_it(place: &Place) {
 }
 
 pub(super) fn a_job_whose_supervisor_dies_is_lost_or_goes_on_and_never_both(place: &Place) {
+    if place.service {
+        return service::a_job_goes_on_with_nothing_of_ours_alive(place);
+    }
     let world = place.world();
     world.start(
         "the-job",
@@ -117,6 +123,6 @@ pub(super) fn a_job_whose_supervisor_dies_is_lost_or_goes_on_and_never_both(plac
     world.nothing_runs();
     let run = world.sandbox.sendoff(&["wait", "the-job"]).expect(240);
     assert!(run.stderr.contains("nothing of it is left running"), "{}", run.stderr);
-    let again = world.sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job"]).expect(244);
+    let again = world.submit(&["--job-id", "the-job"]).expect(244);
     assert!(again.stderr.contains("was lost"), "{}", again.stderr);
 }

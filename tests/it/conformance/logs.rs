@@ -25,7 +25,7 @@ pub(super) fn every_byte_is_there_for_who_watches_and_who_comes_later(place: &Pl
         ),
     );
     world.config("script: train.py\nenvironment_variables: {PYTHONUNBUFFERED: ''}\n");
-    let submit = world.sandbox.command(&["submit", "--no-tracking", "--job-id", "the-job"]);
+    let submit = world.submission(&["--job-id", "the-job"]);
     let watching = std::thread::spawn(move || sendoff::support::command::capture(&mut { submit }, std::time::Duration::from_mins(2)));
     // Another terminal joins in the middle.
     wait_until(|| {

@@ -9,12 +9,14 @@ mod environment;
 mod leaving;
 mod logs;
 mod running;
+mod service;
 mod shell;
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard};
 
 use crate::support::{Run, Sandbox, wait_until};
+use crate::workspace::{IMAGE, Workspace};
 
 /// A compute target under test.
 pub(crate) struct Place {
@@ -28,6 +30,9 @@ pub(crate) struct Place {
     outlives: bool,
     /// Held by a test while its jobs are there, where names of jobs are those of things that all tests share.
     alone: bool,
+    /// Whether it is a service, of which each test has a workspace of its own: nothing of ours runs there, and it has ways of its own, which
+    /// the module `service` tells.
+    service: bool,
 }
 
 /// This machine.
@@ -37,6 +42,7 @@ pub(crate) const LOCAL: Place = Place {
     nothing_runs: Sandbox::nothing_runs,
     outlives: false,
     alone: false,
+    service: false,
 };
 
 /// A container on this machine's engine.
@@ -57,6 +63,17 @@ pub(crate) const DOCKER: Place = Place {
     nothing_runs: no_container_is_left,
     outlives: true,
     alone: true,
+    service: false,
+};
+
+/// A workspace of Azure ML, emulated.
+pub(crate) const AZUREML: Place = Place {
+    target: "azureml",
+    own_variables: &["SENDOFF_OUTPUT_MODEL"],
+    nothing_runs: Sandbox::nothing_runs,
+    outlives: true,
+    alone: false,
+    service: true,
 };
 
 /// Held by one test at a time, for as long as any of its worlds is there.
@@ -104,12 +121,16 @@ fn no_container_is_left(sandbox: &Sandbox) {
 pub(crate) struct World<'a> {
     place: &'a Place,
     sandbox: Sandbox,
+    workspace: Option<Workspace>,
     _alone: Option<Alone>,
 }
 
 impl Place {
     fn world(&self) -> World<'_> {
-        World { place: self, _alone: self.alone.then(Alone::take), sandbox: Sandbox::new() }
+        let alone = self.alone.then(Alone::take);
+        let sandbox = Sandbox::new();
+        let workspace = self.service.then(|| Workspace::of(&sandbox));
+        World { place: self, sandbox, workspace, _alone: alone }
     }
 }
 
@@ -129,18 +150,38 @@ impl World<'_> {
     }
 
     fn config(&self, run_config: &str) -> &Self {
-        self.sandbox.file("run.yaml", &format!("compute_target: {}\n{run_config}", self.place.target));
+        let text = match &self.workspace {
+            None => format!("compute_target: {}\n{run_config}", self.place.target),
+            Some(workspace) => {
+                // How long a job may take to end is the service's to say.
+                let lines: String = run_config.lines().filter(|line| !line.starts_with("grace:")).map(|line| format!("{line}\n")).collect();
+                format!("compute_target: {}\nenvironment: {{image: '{IMAGE}'}}\n{lines}", workspace.target())
+            }
+        };
+        self.sandbox.file("run.yaml", &text);
         self
+    }
+
+    /// Returns the command that submits the run config, untracked.
+    fn submission(&self, more: &[&str]) -> std::process::Command {
+        let emulate: &[&str] = if self.place.service { &["--emulate"] } else { &[] };
+        self.sandbox.command(&[&["submit", "--no-tracking"], emulate, more].concat())
+    }
+
+    /// Submits the run config untracked, and waits unless told otherwise.
+    fn submit(&self, more: &[&str]) -> Run {
+        let mut command = self.submission(more);
+        Run::from(sendoff::support::command::capture_any(&mut command, std::time::Duration::from_mins(5)).expect("it ends in time"))
     }
 
     /// Submits a run config untracked and waits; the job is `the-job`.
     fn run(&self, run_config: &str) -> Run {
-        self.config(run_config).sandbox.sendoff(&["submit", "--no-tracking", "--job-id", "the-job"])
+        self.config(run_config).submit(&["--job-id", "the-job"])
     }
 
     /// Submits a run config untracked, without waiting.
     fn start(&self, job: &str, run_config: &str) {
-        self.config(run_config).sandbox.sendoff(&["submit", "--no-tracking", "--detach", "--job-id", job]).expect(0);
+        self.config(run_config).submit(&["--detach", "--job-id", job]).expect(0);
     }
 
     /// Waits until the log of a job holds a text.
@@ -159,6 +200,9 @@ impl World<'_> {
 
     fn nothing_runs(&self) {
         (self.place.nothing_runs)(&self.sandbox);
+        if let Some(workspace) = &self.workspace {
+            workspace.nothing_runs();
+        }
     }
 }
 
@@ -212,3 +256,4 @@ macro_rules! keeps_every_promise {
 
 keeps_every_promise!(local, crate::conformance::LOCAL, []);
 keeps_every_promise!(docker, crate::conformance::DOCKER, [#[ignore = "needs a Docker engine"]]);
+keeps_every_promise!(azureml_engine, crate::conformance::AZUREML, [#[ignore = "needs a Docker engine"]]);

@@ -1,6 +1,6 @@
 //! A job on its way: its steps and states.
 
-use super::Place;
+use super::{Place, service};
 use crate::support::wait_until;
 
 pub(super) fn many_jobs_are_told_apart_in_one_list(place: &Place) {
@@ -24,6 +24,9 @@ pub(super) fn many_jobs_are_told_apart_in_one_list(place: &Place) {
 }
 
 pub(super) fn a_setup_that_fails_ends_the_job_before_its_command(place: &Place) {
+    if place.service {
+        return service::a_setup_that_fails_ends_the_job_with_a_code_of_ours(place);
+    }
     let endings = [("false", "status 1"), ("exit 7", "status 7"), ("set -e; (exit 9); true", "status 9"), ("exit 0", "`exit 0`")];
     for (ending, told) in endings {
         let world = place.world();
@@ -38,6 +41,9 @@ pub(super) fn a_setup_that_fails_ends_the_job_before_its_command(place: &Place) 
 }
 
 pub(super) fn steps_are_named_in_the_log(place: &Place) {
+    if place.service {
+        return service::the_log_is_the_jobs_alone(place);
+    }
     let run = place.world().run("command: echo in command\nsetup: echo in setup\n").expect(0);
     let steps: Vec<&str> = run
         .stdout

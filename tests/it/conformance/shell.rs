@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::Stdio;
 
-use super::{Place, World};
+use super::{Place, World, service};
 use crate::support::Run;
 use crate::terminal::{at_a_terminal, resize};
 
@@ -25,6 +25,9 @@ fn told(world: &World<'_>, arguments: &[&str], commands: &[u8]) -> Run {
 }
 
 pub(crate) fn a_shell_is_where_the_job_is_and_ends_with_its_own_code(place: &Place) {
+    if place.service {
+        return service::has_no_shell(place, service::While::Running);
+    }
     let world = place.world().env("MY_TOKEN", "the-secret");
     world.start("the-job", WAITING);
     world.wait_for("the-job", "\nup");
@@ -39,6 +42,9 @@ pub(crate) fn a_shell_is_where_the_job_is_and_ends_with_its_own_code(place: &Pla
 }
 
 pub(crate) fn a_terminal_is_lent_with_its_size_and_every_key(place: &Place) {
+    if place.service {
+        return service::has_no_shell(place, service::While::Running);
+    }
     let world = place.world().env("TERM", "vt100").env("MY_TOKEN", "the-secret");
     world.start("the-job", WAITING);
     world.wait_for("the-job", "\nup");
@@ -60,6 +66,9 @@ pub(crate) fn a_terminal_is_lent_with_its_size_and_every_key(place: &Place) {
 }
 
 pub(crate) fn after_the_end_a_shell_is_in_a_fresh_copy_that_goes_with_it(place: &Place) {
+    if place.service {
+        return service::has_no_shell(place, service::While::Ended);
+    }
     let world = place.world();
     world.sandbox.file("data.txt", "as submitted");
     world.run("command: 'echo changed >data.txt; echo out >${{outputs.model}}/one'\noutputs: {model: {type: uri_folder}}\n").expect(0);
@@ -80,6 +89,9 @@ pub(crate) fn after_the_end_a_shell_is_in_a_fresh_copy_that_goes_with_it(place: 
 }
 
 pub(crate) fn what_goes_in_comes_out_whole_whoever_reads_first(place: &Place) {
+    if place.service {
+        return service::has_no_shell(place, service::While::Ended);
+    }
     let world = place.world();
     world.run("command: 'true'\n").expect(0);
     let bytes = "0123456789abcdef".repeat(200_000);

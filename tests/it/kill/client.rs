@@ -3,13 +3,13 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ground, on_every_ground};
+use super::{Ground, on_every_ground, service};
 use crate::support::{lines, wait_until};
 use crate::tracker::{Mood, Tracker};
 
 /// Every point of the client, and whether it is on the way of an untracked submission too: for each step after the intent, after the act but
 /// before its outcome, after the outcome.
-const POINTS: [(&str, bool); 8] = [
+pub(super) const POINTS: [(&str, bool); 8] = [
     ("reserve.after", true),
     ("mlflow-run.after-intent", false),
     ("mlflow-run.after-act", false),
@@ -50,11 +50,11 @@ const AFTER: [(&str, bool, bool); 3] = [("asked", true, false), ("again", false,
 
 fn an_untracked_client_killed_anywhere_leaves_one_execution(ground: Ground) {
     let world = ground.world();
-    for point in POINTS.iter().filter(|(_, untracked)| *untracked).map(|(name, _)| name) {
+    for (point, _) in POINTS.iter().filter(|(_, untracked)| *untracked) {
         for (name, status_first, store_lost) in AFTER {
             let id = world.id(&format!("{}-{name}", point.replace(".after", "").replace('.', "-")));
             let (witness, set) = world.witness(&id);
-            let submit = ["submit", "--no-tracking", "--job-id", &id, "--set", &set];
+            let submit = world.submit(&["--no-tracking", "--job-id", &id, "--set", &set]);
             let killed = world.sandbox.armed(point, &submit);
             assert_eq!(killed.code, None, "{point} is not on the way: {killed:?}");
             if store_lost {
@@ -72,6 +72,9 @@ fn an_untracked_client_killed_anywhere_leaves_one_execution(ground: Ground) {
 }
 
 fn a_tracked_client_killed_anywhere_leaves_one_execution_and_one_closed_mlflow_run(ground: Ground) {
+    if ground == Ground::AzureMl {
+        return service::a_client_killed_anywhere_leaves_one_job_which_is_its_own_mlflow_run();
+    }
     let tracker = Tracker::start();
     let mut world = ground.world();
     world.sandbox.set("MLFLOW_TRACKING_URI", &tracker.uri());
@@ -79,7 +82,7 @@ fn a_tracked_client_killed_anywhere_leaves_one_execution_and_one_closed_mlflow_r
         for (name, status_first, store_lost) in AFTER {
             let id = world.id(&format!("{}-{name}", point.replace(".after", "").replace('.', "-")));
             let (witness, set) = world.witness(&id);
-            let submit = ["submit", "--job-id", &id, "--set", &set];
+            let submit = world.submit(&["--job-id", &id, "--set", &set]);
             let killed = world.sandbox.armed(point, &submit);
             assert_eq!(killed.code, None, "{point} is not on the way: {killed:?}");
             if store_lost {
@@ -106,6 +109,9 @@ fn a_tracked_client_killed_anywhere_leaves_one_execution_and_one_closed_mlflow_r
 }
 
 fn a_tracker_that_goes_away_in_the_middle_leaves_nothing_open_once_it_is_back(ground: Ground) {
+    if ground == Ground::AzureMl {
+        return service::a_workspace_that_takes_no_job_for_a_while_has_none_of_it();
+    }
     let tracker = Tracker::start();
     let mut world = ground.world();
     world.sandbox.set("MLFLOW_TRACKING_URI", &tracker.uri());
@@ -113,7 +119,7 @@ fn a_tracker_that_goes_away_in_the_middle_leaves_nothing_open_once_it_is_back(gr
     let (witness, set) = world.witness(&id);
     // The MLflow run is created, and every later word is refused: the client cannot close it.
     tracker.mood(Mood::Says(503, "later"), "runs/");
-    let submit = ["submit", "--job-id", &id, "--set", &set];
+    let submit = world.submit(&["--job-id", &id, "--set", &set]);
     let failed = world.sandbox.sendoff(&submit).expect(245);
     assert!(failed.stderr.contains("has trouble (status 503)"), "{}", failed.stderr);
     assert_eq!(lines(&witness), 0);

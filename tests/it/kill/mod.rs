@@ -6,6 +6,7 @@ mod client;
 mod elsewhere;
 mod engine_away;
 mod races;
+mod service;
 mod supervisor;
 mod unstarted;
 
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::support::{Sandbox, wait_until};
+use crate::workspace::{IMAGE, Workspace};
 
 /// Where the jobs run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +24,8 @@ pub(crate) enum Ground {
     Local,
     /// In containers of this machine's engine.
     Docker,
+    /// In a workspace of Azure ML, emulated.
+    AzureMl,
 }
 
 /// A sandbox whose jobs leave a line in a file of the test's choice each time that they run.
@@ -29,6 +33,7 @@ pub(crate) struct World {
     ground: Ground,
     number: usize,
     pub(crate) sandbox: Sandbox,
+    workspace: Option<Workspace>,
 }
 
 /// How many lines each job writes, after those of its bootstrap.
@@ -38,16 +43,19 @@ impl Ground {
     /// Returns a world with the target `one`, which runs one job at once, and a `run.yaml` for it.
     pub(crate) fn world(self) -> World {
         static WORLDS: AtomicUsize = AtomicUsize::new(0);
-        let world = World { ground: self, number: WORLDS.fetch_add(1, Ordering::Relaxed), sandbox: Sandbox::new() };
+        let sandbox = Sandbox::new();
+        let workspace = (self == Self::AzureMl).then(|| Workspace::of(&sandbox));
+        let world = World { ground: self, number: WORLDS.fetch_add(1, Ordering::Relaxed), sandbox, workspace };
         let folder = world.witnesses();
         std::fs::create_dir_all(&folder).expect("writable");
         // The job's user may be another.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o777)).expect("ours");
         let target = match self {
-            Self::Local => "type: local".to_owned(),
-            Self::Docker => format!("type: docker, mounts: [\"{}:/witness\"]", folder.display()),
+            Self::Local => "{type: local, max_jobs: 1}".to_owned(),
+            Self::Docker => format!("{{type: docker, mounts: [\"{}:/witness\"], max_jobs: 1}}", folder.display()),
+            Self::AzureMl => world.workspace().target(),
         };
-        world.sandbox.file("sendoff.yaml", &format!("compute_targets: {{one: {{{target}, max_jobs: 1}}}}\n"));
+        world.sandbox.file("sendoff.yaml", &format!("compute_targets: {{one: {target}}}\n"));
         world.config("run.yaml", "");
         world.sandbox.file("blocker.yaml", "command: sleep 600\ncompute_target: one\ngrace: 1s\n");
         world
@@ -57,10 +65,25 @@ impl Ground {
 impl World {
     /// Writes the job's run config, with more keys.
     pub(crate) fn config(&self, name: &str, more: &str) {
-        let command = format!("echo ran >> ${{{{inputs.witness}}}}; for i in $(seq {LINES}); do echo line $i; done; sleep 0.2");
-        let command = if self.ground == Ground::Local { format!("setsid sleep 0.3 & {command}") } else { command };
+        let command = format!("for i in $(seq {LINES}); do echo line $i; done; sleep 0.2");
+        let command = match self.ground {
+            Ground::Local => format!("setsid sleep 0.3 & echo ran >> ${{{{inputs.witness}}}}; {command}"),
+            Ground::Docker => format!("echo ran >> ${{{{inputs.witness}}}}; {command}"),
+            Ground::AzureMl => format!("{} ${{{{inputs.witness}}}}; {command}", service::tells()),
+        };
+        let more = if self.ground == Ground::AzureMl { format!("environment: {{image: '{IMAGE}'}}\n{more}") } else { more.to_owned() };
         let keys = format!("command: {command}\ninputs: {{witness: W}}\ncompute_target: one\nexperiment_name: e\n{more}");
         self.sandbox.file(name, &keys);
+    }
+
+    fn workspace(&self) -> &Workspace {
+        self.workspace.as_ref().expect("this ground has one")
+    }
+
+    /// Returns the words that submit something here.
+    pub(crate) fn submit<'a>(&self, more: &[&'a str]) -> Vec<&'a str> {
+        let emulate: &[&str] = if self.ground == Ground::AzureMl { &["--emulate"] } else { &[] };
+        [&["submit"], more, emulate].concat()
     }
 
     /// Returns an id that no other test has: containers are named after their jobs, and tests share an engine.
@@ -76,7 +99,8 @@ impl World {
     pub(crate) fn witness(&self, name: &str) -> (PathBuf, String) {
         let path = self.witnesses().join(name);
         let inside = match self.ground {
-            Ground::Local => path.display().to_string(),
+            // A service's machines have none of our files: there it is a name, which the job tells us.
+            Ground::Local | Ground::AzureMl => path.display().to_string(),
             Ground::Docker => format!("/witness/{name}"),
         };
         (path, format!("inputs.witness={inside}"))
@@ -100,6 +124,9 @@ impl World {
                 let left = self.sandbox.containers();
                 if left.is_empty() { Ok(()) } else { Err(format!("{left:?}")) }
             });
+        }
+        if let Some(workspace) = &self.workspace {
+            workspace.nothing_runs();
         }
     }
 
@@ -128,6 +155,15 @@ impl Drop for World {
 /// Makes a test of each promise for each ground.
 macro_rules! on_every_ground {
     ($($promise:ident,)*) => {
+        crate::kill::on_every_ground_of_ours! { $($promise,)* }
+        mod azureml_engine {
+            $(#[test] #[ignore = "needs a Docker engine"] fn $promise() { super::$promise(crate::kill::Ground::AzureMl); })*
+        }
+    };
+}
+/// Makes a test of each promise for each ground where a supervisor of ours watches over jobs.
+macro_rules! on_every_ground_of_ours {
+    ($($promise:ident,)*) => {
         mod local {
             $(#[test] fn $promise() { super::$promise(crate::kill::Ground::Local); })*
         }
@@ -136,4 +172,4 @@ macro_rules! on_every_ground {
         }
     };
 }
-use on_every_ground;
+use {on_every_ground, on_every_ground_of_ours};

@@ -16,7 +16,7 @@ fn a_store_deleted_between_two_submissions_does_not_run_the_job_twice(ground: Gr
     let world = ground.world();
     let id = world.id("the-job");
     let (witness, set) = world.witness(&id);
-    let submit = ["submit", "--no-tracking", "--job-id", &id, "--set", &set];
+    let submit = world.submit(&["--no-tracking", "--job-id", &id, "--set", &set]);
     world.sandbox.sendoff(&submit).expect(0);
     world.lose_store();
     world.sandbox.sendoff(&submit).expect(0);
@@ -29,11 +29,11 @@ fn another_request_under_the_same_id_is_refused_with_the_differences(ground: Gro
     let world = ground.world();
     let id = world.id("the-job");
     let (witness, set) = world.witness(&id);
-    world.sandbox.sendoff(&["submit", "--no-tracking", "--job-id", &id, "--set", &set]).expect(0);
-    let other = world.sandbox.sendoff(&["submit", "--no-tracking", "--job-id", &id, "--set", "inputs.witness=/dev/null"]).expect(244);
+    world.sandbox.sendoff(&world.submit(&["--no-tracking", "--job-id", &id, "--set", &set])).expect(0);
+    let other = world.sandbox.sendoff(&world.submit(&["--no-tracking", "--job-id", &id, "--set", "inputs.witness=/dev/null"])).expect(244);
     assert!(other.stderr.contains("differs in `run config` (`inputs.witness`)"), "{}", other.stderr);
     world.sandbox.file("more.txt", "x");
-    let run = world.sandbox.sendoff(&["submit", "--no-tracking", "--job-id", &id, "--set", &set]).expect(244);
+    let run = world.sandbox.sendoff(&world.submit(&["--no-tracking", "--job-id", &id, "--set", &set])).expect(244);
     assert!(run.stderr.contains(&format!("the job `{id}` exists already and differs in `snapshot`")), "{}", run.stderr);
     assert_eq!(lines(&witness), 1);
 }
@@ -44,7 +44,7 @@ fn two_clients_with_different_requests_under_one_id_run_one_of_them(ground: Grou
     let clients: Vec<_> = ["one", "two", "one", "two"]
         .map(|name| {
             let (_, set) = world.witness(name);
-            let mut client = world.sandbox.command(&["submit", "--no-tracking", "--job-id", &id, "--set", &set]);
+            let mut client = world.sandbox.command(&world.submit(&["--no-tracking", "--job-id", &id, "--set", &set]));
             client.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
         })
         .into_iter()
@@ -65,7 +65,7 @@ fn clients_killed_while_ten_race_for_one_key_leave_one_execution(ground: Ground)
     let world = ground.world();
     let key = world.id("pipeline");
     let (witness, set) = world.witness("witness");
-    let submit = ["submit", "--no-tracking", "--key", &key, "--set", &set];
+    let submit = world.submit(&["--no-tracking", "--key", &key, "--set", &set]);
     let points = ["reserve.after", "submit.after-intent", "submit.handed-over", "submit.after-act", "submit.after-outcome"];
     let clients: Vec<_> = (0..10)
         .map(|number| {

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::{Ground, World, on_every_ground};
+use super::{Ground, World, on_every_ground_of_ours};
 use crate::support::lines;
 use crate::tracker::Tracker;
 
-on_every_ground! {
+on_every_ground_of_ours! {
     an_untracked_supervisor_killed_anywhere_leaves_one_execution_or_none,
     a_tracked_supervisor_killed_anywhere_leaves_one_execution_or_none_and_no_mlflow_run_open,
 }
