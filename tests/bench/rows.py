@@ -7,6 +7,7 @@ import shutil
 import time
 from pathlib import Path
 
+import azureml
 import containers
 import image_build
 import launcher
@@ -227,4 +228,6 @@ ROWS = {
     "docker-build": image_build.build,
     "docker-together": containers.together,
     "docker-logs": containers.logs,
+    "azureml": azureml.unchanged,
+    "azureml-changed": azureml.changed,
 }

@@ -24,6 +24,8 @@ class Sizes:
     big_files: int = 10_000
     big_bytes: int = 1 << 30
     small_files: int = 100_000
+    # Of a project that is submitted to a service.
+    project_files: int = 5_000
     jobs: int = 100_000
     lines: int = 1_000_000
     # Jobs that are submitted at once.
@@ -34,7 +36,7 @@ class Sizes:
     long: int = 3
 
 
-QUICK = Sizes(big_files=500, big_bytes=64 << 20, small_files=10_000, jobs=2_000, lines=100_000, together=10, short=7, middle=3, long=1)
+QUICK = Sizes(big_files=500, big_bytes=64 << 20, small_files=10_000, project_files=500, jobs=2_000, lines=100_000, together=10, short=7, middle=3, long=1)
 
 
 @dataclass

@@ -39,6 +39,7 @@ mod service;
 mod shared_key;
 mod store;
 mod token;
+mod traffic;
 
 pub use daemon::{Options, Running, delete, ensure_up, folder, log, running, stop};
 pub use error::Error;

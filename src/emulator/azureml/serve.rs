@@ -80,6 +80,7 @@ async fn run(order: Order, host: Arc<dyn Host>) -> Result<(), Error> {
         live: Mutex::new(HashMap::new()),
         pools: Arc::default(),
         expects_job: AtomicBool::new(false),
+        traffic: Arc::default(),
         tasks: TaskTracker::new(),
         folder: folder.clone(),
         identity,
@@ -174,6 +175,7 @@ async fn accept(listener: tokio::net::TcpListener, tls: Option<TlsAcceptor>, ser
 }
 
 async fn converse(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, service: Arc<Service>) {
+    let stream = service.traffic.meter(stream);
     let answering = service_fn(move |request| service.clone().answer(request));
     let mut server = hyper::server::conn::http1::Builder::new();
     // A client that goes away in the middle is its own business.

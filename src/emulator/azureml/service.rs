@@ -25,6 +25,7 @@ use super::run::Nodes;
 use super::run::pool::Pools;
 use super::store::{Store, key};
 use super::token::{self, Issuer};
+use super::traffic::{self, Traffic};
 use crate::support::azure::Scope;
 
 /// The region that everything is in.
@@ -81,6 +82,8 @@ pub(super) struct Service {
     pub(super) pools: Arc<Pools>,
     /// Whether the MLflow server behind was asked for.
     pub(super) expects_job: AtomicBool,
+    /// What clients have sent.
+    pub(super) traffic: Arc<Traffic>,
     /// Everything that runs beside the answering of requests.
     pub(super) tasks: TaskTracker,
 }
@@ -126,7 +129,9 @@ impl Service {
             body: Some(body),
         };
         let (method, request_id) = (call.method.clone(), guid());
-        let mut reply = if blob_host.is_some() || self.addresses.has(&named) {
+        let mut reply = if call.path == traffic::PATH && call.method == Method::GET {
+            self.traffic.show()
+        } else if blob_host.is_some() || self.addresses.has(&named) {
             self.route(call, storage).await?
         } else {
             Refusal::new(StatusCode::BAD_REQUEST, "BadRequest", format!("`{named}` is not a name of this emulator")).into_json()
@@ -149,6 +154,7 @@ impl Service {
             Found::Nothing => return Ok(refused(storage, Refusal::new(StatusCode::NOT_FOUND, "NotFound", not_built(&call)))),
         };
         call.parts = parts;
+        self.traffic.count(&call.method, route.pattern, route.query);
         let fault = faults::take(&self.folder, &call.method, &call.path, route);
         if fault == Some(Fault::NotResponding) {
             call.parts.insert(SHOWN_STATUS, "NotResponding".to_owned());

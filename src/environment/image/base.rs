@@ -46,8 +46,13 @@ pub(in crate::environment) fn python_version(dirs: &Dirs, request: Option<&str>)
     if let Some(exact) = request.filter(|text| is_exact(text)) {
         return exact.to_owned();
     }
+    let found = || {
+        let found = python::find(&Uv::find(&dirs.data)?, request).ok()?;
+        python::remember(&dirs.cache, request, &found);
+        Some(found)
+    };
     let here = python::cached(&dirs.cache, request)
-        .or_else(|| python::find(&Uv::find(&dirs.data)?, request).ok())
+        .or_else(found)
         .and_then(|python| python.version.rsplit_once('.').map(|(minor, _)| minor.to_owned()));
     here.unwrap_or_else(|| newest(request))
 }

@@ -96,6 +96,11 @@ impl Client {
         &self.access.scope
     }
 
+    /// Returns the address of the control plane.
+    pub(super) fn resource_manager(&self) -> &str {
+        &self.access.resource_manager
+    }
+
     /// Returns the client for storage, which presents no token.
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.http

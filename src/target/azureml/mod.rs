@@ -17,10 +17,12 @@ mod code;
 mod collect;
 mod error;
 mod inputs;
+mod known;
 mod log;
 mod parse;
 mod request;
 mod retry;
+mod sending;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -49,6 +51,8 @@ pub const BASE_IMAGE: &str = "mcr.microsoft.com/azureml/openmpi4.1.0-ubuntu22.04
 
 /// What is sent, kept beside the attempt.
 const REQUEST: &str = "azureml.json";
+/// Says that the job may have been sent: written before that.
+const SENDING: &str = "sending";
 /// Says that the workspace has had the job.
 const SUBMITTED: &str = "submitted";
 /// How long a job may take to end once it was cancelled: its outputs are saved first.
@@ -246,11 +250,11 @@ impl Target for AzureMl {
         let client = self.client().await?;
         let facts = code::facts(&self.cache, &spec.snapshot, &spec.archive).await?;
         let environment = async {
-            let (name, version) = (request::ENVIRONMENT, hosted.environment.as_str());
-            if !client.has_environment(name, version).await? {
-                client.put_environment(name, version, &request::environment(hosted)).await?;
+            if self.environments(client).has(&hosted.environment) {
+                Ok(())
+            } else {
+                self.ensure_environment(client, hosted).await.map(drop)
             }
-            Ok::<_, Error>(())
         };
         let code = code::ensure(client, &spec.archive, &facts.hash);
         let (code, (), uploaded) = tokio::try_join!(code, environment, inputs::upload(client, &hosted.inputs))?;
@@ -271,11 +275,14 @@ impl Target for AzureMl {
             body["properties"]["environmentVariables"][variable] = value.expose().into();
         }
         let client = self.client().await?;
-        let found = match client.job(&name).await? {
+        // A name that this attempt has not used is new, or was asked for by [`Target::find`]: nothing is sent twice without a look.
+        let earlier = if attempt.path(SENDING).exists() { client.job(&name).await? } else { None };
+        fs::write_private(attempt.path(SENDING), b"")?;
+        let found = match earlier {
             // An earlier client has sent it, whatever became of the answer.
             Some(found) if found.tag(request::DIGEST) == Some(spec.digest.as_str()) => found,
             Some(_) => return Err(Error::Taken { name }.into()),
-            None => client.put_job(&name, &body).await?,
+            None => self.put_job(client, &name, hosted(spec)?, &body).await?,
         };
         fault::point("submit.handed-over");
         fs::write_private(attempt.path(SUBMITTED), b"")?;
