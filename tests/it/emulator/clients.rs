@@ -11,7 +11,14 @@ use super::proxy::Proxy;
 use crate::support::{Run, path, shared};
 
 /// What is installed: versions that resolved together, since the plug-in bounds MLflow's.
-const PACKAGES: [&str; 4] = ["azure-ai-ml==1.35.2", "azure-identity==1.27.0", "azureml-mlflow==1.62.0.post6", "mlflow-skinny==3.15.0"];
+const PACKAGES: [&str; 6] = [
+    "azure-ai-ml==1.35.2",
+    "azure-identity==1.27.0",
+    "azureml-mlflow==1.62.0.post6",
+    "mlflow-skinny==3.15.0",
+    "scikit-learn==1.9.1",
+    "pandas==3.1.1",
+];
 
 /// How long a script may take: it may wait for an image.
 const LIMIT: Duration = Duration::from_mins(10);

@@ -3,13 +3,14 @@
 use serde_json::{Value, json};
 
 use super::Emulator;
+use super::client::Client;
 use super::clients::Script;
 use super::proxy::Proxy;
 
 const IMAGE: &str = "python:3.11-slim";
 
 /// What a job needs to track by Azure's plug-in.
-const CONDA: &str = "name: tracked\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- pip:\n  - azureml-mlflow==1.62.0.post6\n  - mlflow-skinny==3.15.0\n";
+const CONDA: &str = "name: tracked\nchannels: [conda-forge]\ndependencies:\n- python=3.11\n- pip:\n  - azureml-mlflow==1.62.0.post6\n  - mlflow-skinny==3.15.0\n  - scikit-learn==1.9.1\n  - pandas==3.1.1\n";
 
 /// Submits `project/train.py` by Azure's client, whose log reader insists on Azure's names for storage.
 fn submit(emulator: &Emulator, proxy: &Proxy) -> Script {
@@ -87,6 +88,12 @@ fn engine_azures_plugin_tracks_inside_a_job_and_outside_of_any() {
     assert_eq!((&inside["params"], &inside["metrics"]["loss"]), (&json!({ "alpha": "0.25" }), &json!(1.0 / 3.0)), "{inside}");
     assert_eq!(inside["tags"], json!({ "from": "inside", "team": "vision" }));
     assert_eq!(inside["artifacts"], json!(["notes/inside.txt"]));
+    // What most training scripts end with leaves a model among the artifacts of the run, and a warning that the service may not take it.
+    let files = ["MLmodel", "conda.yaml", "model.pkl", "python_env.yaml", "requirements.txt"].map(|name| format!("model/{name}"));
+    assert_eq!(inside["model"], json!(files));
+    assert_eq!(tracked["models"]["registered"], json!(["inside", "official"]));
+    let details = Client::of(&emulator).run(name, "/details").expect(200).json;
+    assert!(details["warnings"].to_string().contains("as MLflow 3 does it"), "{details}");
     emulator.down();
 }
 
@@ -113,12 +120,36 @@ fn azures_plugin_tracks_without_any_job() {
     assert_eq!(tracked["searches"], searches);
     assert_eq!(tracked["history"], json!([[1, 0.5], [2, 0.25]]));
     assert_eq!(tracked["artifacts"], json!(["deep", "notes", "top.txt"]));
+    models_are_logged_and_registered(&tracked["models"]);
     for (what, words) in [("pattern", "cannot be compared"), ("unknown run", "not found"), ("registry", "sendoff emulator parity azureml")]
     {
         let said = tracked["refused"][what].as_str().unwrap_or_default();
         assert!(said.contains(words), "{what}: {said}");
     }
     emulator.down();
+}
+
+/// Logged models have the ids that they got, the runs and experiments of Azure, and their files among the artifacts of the run.
+#[track_caller]
+fn models_are_logged_and_registered(models: &Value) {
+    let (run, second) = (models["run"].as_str().expect("an id"), models["second"].as_str().expect("an id"));
+    assert_eq!(models["artifacts"], json!([second, "model", "old"]));
+    let logged = &models["logged"];
+    assert_eq!(
+        (&logged["name"], &logged["run"], &logged["experiment"], &logged["status"], &logged["params"]),
+        (&json!("model"), &models["run"], &models["experiment"], &json!("READY"), &json!({ "depth": "3" }))
+    );
+    assert_eq!((&models["found"], &models["outputs"]), (&models["both"], &models["both"]));
+    assert_eq!(models["versions"], json!([["1", run, "best", ""], ["2", run, null, "as before MLflow 3"]]));
+    assert_eq!((&models["version"], &models["by_run"]), (&json!("2"), &json!(["1", "2"])));
+    let ends: Vec<Option<&str>> = models["places"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|place| place.as_str()?.split_once("/runs/"))
+        .map(|place| Some(place?.1))
+        .collect();
+    assert_eq!(ends, [Some(format!("{run}/artifacts/model").as_str()), Some(format!("{run}/artifacts/old").as_str())]);
 }
 
 #[test]

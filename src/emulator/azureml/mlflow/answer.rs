@@ -38,6 +38,9 @@ impl Answer {
         let message = match kind {
             Kind::Run => format!("Run with id={id} not found"),
             Kind::Experiment => format!("No Experiment with id={id} exists"),
+            Kind::ExperimentName => format!("Could not find experiment with name '{id}'"),
+            Kind::Model | Kind::Place => format!("Logged model with ID '{id}' not found."),
+            Kind::RegisteredModel => format!("Registered Model with name={id} not found"),
         };
         Self::error(StatusCode::NOT_FOUND, "RESOURCE_DOES_NOT_EXIST", &message)
     }
@@ -86,6 +89,10 @@ impl Answer {
 
     pub(super) fn batch_is_complete() -> Self {
         Self::ok(json!({ "is_complete": true }))
+    }
+
+    pub(super) fn download_uri(uri: &Value) -> Self {
+        Self::ok(json!({ "artifact_uri": uri }))
     }
 
     /// Lists the artifacts directly below a path; a path that is a file lists itself not, as MLflow does it.

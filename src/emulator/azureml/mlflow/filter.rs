@@ -1,11 +1,10 @@
 //! Ids in MLflow's search filters: `attributes.run_id IN ('job-1', 'job-2') AND tags.mlflow.parentRunId = 'job-0'`.
 //!
 //! Only the values that an id is compared with are replaced; everything else stays as it was written, mistakes included, which the server
-//! behind explains itself. The grammar is that of MLflow's `search_utils`: comparisons, joined by AND.
-
-use std::ops::Range;
+//! behind explains itself.
 
 use super::Error;
+use super::grammar::parse;
 use super::ids::{Ids, Kind};
 
 /// Stands for an id that the workspace has not: it equals none that the server behind gives.
@@ -23,8 +22,8 @@ pub(super) enum Rewritten {
     Refused(String),
 }
 
-/// Puts the ids of the server behind in the place of Azure's.
-pub(super) fn rewrite(filter: &str, ids: &Ids) -> Result<Rewritten, Error> {
+/// Puts the ids of the server behind in the place of Azure's; and its names, where the things that are searched have some of this kind.
+pub(super) fn rewrite(filter: &str, names: Option<Kind>, ids: &Ids) -> Result<Rewritten, Error> {
     let Some(comparisons) = parse(filter) else {
         // Half understood, an id might get through as it is, and mean another run there.
         let named = ["run_id", "experiment_id", "artifact_uri", "RunId"].iter().any(|word| filter.contains(word));
@@ -37,11 +36,14 @@ pub(super) fn rewrite(filter: &str, ids: &Ids) -> Result<Rewritten, Error> {
     let mut text = String::new();
     let mut copied = 0;
     for comparison in comparisons {
-        let Some(subject) = subject(&filter[comparison.left.clone()]) else { continue };
+        let Some(subject) = subject(&filter[comparison.left.clone()], names) else { continue };
         let by_equality = matches!(comparison.operator.as_str(), "=" | "!=" | "IN" | "NOT IN");
-        let (kind, is_tag) = match subject {
+        let (kind, is_text) = match subject {
             Subject::Id(kind) if by_equality || comparison.values.is_empty() => (kind, false),
             Subject::RunTag if by_equality || comparison.values.is_empty() => (Kind::Run, true),
+            // A name by pattern finds too much, of which only the workspace's own is shown.
+            Subject::Name(_) if !by_equality => continue,
+            Subject::Name(kind) => (kind, true),
             _ => {
                 let (key, operator) = (&filter[comparison.left], &comparison.operator);
                 return Ok(Rewritten::Refused(format!("`{key}` cannot be compared by `{operator}`: ids here are others than behind")));
@@ -51,8 +53,8 @@ pub(super) fn rewrite(filter: &str, ids: &Ids) -> Result<Rewritten, Error> {
             let quoted = &filter[value.clone()];
             // Without quotes it is an error, and the server's to explain.
             let Some(id) = unquoted(quoted) else { continue };
-            // A tag is the user's text: what is no run of ours stays as it was stored.
-            let inner = ids.inner(kind, id)?.unwrap_or_else(|| if is_tag { id.to_owned() } else { NOWHERE.to_owned() });
+            // A tag or a name is the user's text: what is not in the map stays as it was stored.
+            let inner = ids.inner(kind, id)?.unwrap_or_else(|| if is_text { id.to_owned() } else { NOWHERE.to_owned() });
             text.push_str(&filter[copied..value.start]);
             let quote = &quoted[..1];
             text.push_str(&format!("{quote}{inner}{quote}"));
@@ -69,9 +71,10 @@ enum Subject {
     Id(Kind),
     RunTag,
     ArtifactUri,
+    Name(Kind),
 }
 
-fn subject(left: &str) -> Option<Subject> {
+fn subject(left: &str, names: Option<Kind>) -> Option<Subject> {
     let (entity, key) = left.split_once('.').unwrap_or(("attribute", left));
     let key = bare(key);
     match bare(entity) {
@@ -79,6 +82,7 @@ fn subject(left: &str) -> Option<Subject> {
             "run_id" | "source_run_id" => Some(Subject::Id(Kind::Run)),
             "experiment_id" => Some(Subject::Id(Kind::Experiment)),
             "artifact_uri" => Some(Subject::ArtifactUri),
+            "name" => names.map(Subject::Name),
             _ => None,
         },
         "tag" | "tags" => RUN_TAGS.contains(&key).then_some(Subject::RunTag),
@@ -93,140 +97,6 @@ fn bare(name: &str) -> &str {
 
 fn unquoted(text: &str) -> Option<&str> {
     ['\'', '"'].iter().find_map(|quote| text.strip_prefix(*quote)?.strip_suffix(*quote))
-}
-
-/// One comparison, by the places of its parts in the filter.
-#[derive(Debug, PartialEq, Eq)]
-struct Comparison {
-    left: Range<usize>,
-    operator: String,
-    values: Vec<Range<usize>>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    /// A name, a number or a quoted text, with everything that is joined to it by dots.
-    Operand,
-    Symbol,
-    Open,
-    Close,
-    Comma,
-}
-
-/// Reads a filter; `None` when it is not a chain of comparisons.
-fn parse(filter: &str) -> Option<Vec<Comparison>> {
-    let tokens = tokens(filter)?;
-    let word =
-        |at: usize| tokens.get(at).filter(|(token, _)| *token == Token::Operand).map(|(_, place)| filter[place.clone()].to_uppercase());
-    let operand = |at: usize| tokens.get(at).filter(|(token, _)| *token == Token::Operand).map(|(_, place)| place.clone());
-    let is = |at: usize, wanted: &Token| tokens.get(at).is_some_and(|(token, _)| token == wanted);
-    let mut comparisons = Vec::new();
-    let mut at = 0;
-    while at < tokens.len() {
-        let left = operand(at)?;
-        at += 1;
-        let mut operator = match tokens.get(at)? {
-            (Token::Symbol, place) => filter[place.clone()].to_owned(),
-            _ => word(at)?,
-        };
-        at += 1;
-        let mut values = Vec::new();
-        if matches!(operator.as_str(), "NOT" | "IS") {
-            // NOT IN, IS NULL, IS NOT NULL.
-            while let Some(next @ ("NOT" | "IN" | "NULL" | "LIKE" | "ILIKE")) = word(at).as_deref() {
-                operator = format!("{operator} {next}");
-                at += 1;
-            }
-        }
-        if operator.ends_with("NULL") {
-            // Nothing stands on the right.
-        } else if is(at, &Token::Open) {
-            at += 1;
-            while !is(at, &Token::Close) {
-                values.push(operand(at)?);
-                at += 1;
-                if is(at, &Token::Comma) {
-                    at += 1;
-                }
-            }
-            at += 1;
-        } else {
-            values.push(operand(at)?);
-            at += 1;
-        }
-        comparisons.push(Comparison { left, operator, values });
-        if at < tokens.len() {
-            (word(at)? == "AND").then_some(())?;
-            at += 1;
-            // Something has to follow.
-            tokens.get(at)?;
-        }
-    }
-    Some(comparisons)
-}
-
-fn tokens(filter: &str) -> Option<Vec<(Token, Range<usize>)>> {
-    let mut tokens = Vec::new();
-    let mut at = 0;
-    while let Some(next) = filter[at..].chars().next() {
-        let start = at;
-        let token = match next {
-            ' ' | '\t' | '\n' | '\r' => {
-                at += 1;
-                continue;
-            }
-            '(' => Token::Open,
-            ')' => Token::Close,
-            ',' => Token::Comma,
-            '=' | '!' | '<' | '>' => Token::Symbol,
-            _ => Token::Operand,
-        };
-        at += match token {
-            Token::Symbol => filter[at..].len() - filter[at..].trim_start_matches(['=', '!', '<', '>']).len(),
-            Token::Operand => operand_length(&filter[at..])?,
-            _ => 1,
-        };
-        tokens.push((token, start..at));
-    }
-    Some(tokens)
-}
-
-/// Returns the length of the operand that a text begins with; `None` when a quote in it does not end.
-fn operand_length(text: &str) -> Option<usize> {
-    let mut at = 0;
-    while let Some(next) = text[at..].chars().next() {
-        match next {
-            '\'' | '"' | '`' => {
-                // Two values side by side are two operands, a quoted name after a dot is one.
-                if at > 0 && !text[..at].ends_with('.') {
-                    break;
-                }
-                at += quoted_length(&text[at..], next)?;
-                if !text[at..].starts_with('.') {
-                    break;
-                }
-            }
-            ' ' | '\t' | '\n' | '\r' | '(' | ')' | ',' | '=' | '!' | '<' | '>' => break,
-            other => at += other.len_utf8(),
-        }
-    }
-    Some(at)
-}
-
-/// Returns the length of a quoted text, in which a quote is doubled or stands behind a backslash.
-fn quoted_length(text: &str, quote: char) -> Option<usize> {
-    let mut characters = text.char_indices().skip(1).peekable();
-    while let Some((at, character)) = characters.next() {
-        if character == '\\' && quote != '`' && characters.peek().is_some_and(|(_, next)| *next == quote) {
-            characters.next();
-        } else if character == quote {
-            if characters.peek().is_none_or(|(_, next)| *next != quote) {
-                return Some(at + 1);
-            }
-            characters.next();
-        }
-    }
-    None
 }
 
 #[cfg(test)]
@@ -244,12 +114,12 @@ mod tests {
 
     #[track_caller]
     fn becomes(filter: &str, expected: &str) {
-        assert_eq!(rewrite(filter, &ids()).expect("the map can be read"), Rewritten::Filter(expected.to_owned()), "{filter}");
+        assert_eq!(rewrite(filter, None, &ids()).expect("the map can be read"), Rewritten::Filter(expected.to_owned()), "{filter}");
     }
 
     #[track_caller]
     fn is_refused(filter: &str) {
-        let rewritten = rewrite(filter, &ids()).expect("the map can be read");
+        let rewritten = rewrite(filter, None, &ids()).expect("the map can be read");
         assert!(matches!(rewritten, Rewritten::Refused(_)), "{filter} became {rewritten:?}");
     }
 
@@ -270,6 +140,21 @@ mod tests {
         becomes("tags.`mlflow.parentRunId` = 'job-1'", "tags.`mlflow.parentRunId` = 'aaaa'");
         becomes("tag.\"mlflow.rootRunId\" = 'job-1'", "tag.\"mlflow.rootRunId\" = 'aaaa'");
         becomes("tags.mlflow.parentRunId = 'a text'", "tags.mlflow.parentRunId = 'a text'");
+    }
+
+    #[test]
+    fn names_are_replaced_where_the_things_that_are_searched_have_names_of_their_own() {
+        let ids = ids();
+        ids.enter(Kind::RegisteredModel, "iris", "iris (w)").expect("written");
+        for (filter, expected) in [
+            ("name = 'iris' AND run_id = 'job-1'", "name = 'iris (w)' AND run_id = 'aaaa'"),
+            ("attributes.name != 'other'", "attributes.name != 'other'"),
+            ("name LIKE 'ir%'", "name LIKE 'ir%'"),
+            ("tags.name = 'iris'", "tags.name = 'iris'"),
+        ] {
+            let rewritten = rewrite(filter, Some(Kind::RegisteredModel), &ids).expect("the map can be read");
+            assert_eq!(rewritten, Rewritten::Filter(expected.to_owned()), "{filter}");
+        }
     }
 
     #[test]

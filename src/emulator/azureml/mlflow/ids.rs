@@ -20,6 +20,14 @@ pub(super) enum Kind {
     Run,
     /// An MLflow experiment.
     Experiment,
+    /// An experiment's name, which is another one behind when another workspace has it there.
+    ExperimentName,
+    /// A logged model, whose id is the same on both sides: the map says which workspace has it.
+    Model,
+    /// The place of a logged model's files, by run and name, and the model that has it.
+    Place,
+    /// A registered model's name, which is another one behind when another workspace has it there.
+    RegisteredModel,
 }
 
 impl Kind {
@@ -27,6 +35,10 @@ impl Kind {
         match self {
             Self::Run => "run",
             Self::Experiment => "experiment",
+            Self::ExperimentName => "experiment name",
+            Self::Model => "logged model",
+            Self::Place => "place",
+            Self::RegisteredModel => "registered model",
         }
     }
 }
@@ -109,6 +121,42 @@ impl Ids {
         )
     }
 
+    /// Returns whether this belongs to another workspace.
+    pub(super) fn is_foreign(&self, kind: Kind, inner: &str) -> Result<bool, Error> {
+        if self.known(kind, inner)?.is_some() {
+            return Ok(false);
+        }
+        let elsewhere = "SELECT workspace FROM mlflow_ids WHERE workspace <> ?1 AND kind = ?2 AND inner_id = ?3 LIMIT 1";
+        Ok(self.row(kind, elsewhere, inner)?.is_some())
+    }
+
+    /// Returns the workspace's name of what has this one behind, which is the same when nothing else was entered.
+    pub(super) fn azure_name(&self, kind: Kind, inner: &str) -> Result<String, Error> {
+        match self.known(kind, inner)? {
+            Some(name) => Ok(name),
+            None => self.enter(kind, inner, inner),
+        }
+    }
+
+    /// Returns by which name something new is made behind, and enters it: its own name, unless another workspace has that one there.
+    pub(super) fn new_name(&self, kind: Kind, name: &str) -> Result<String, Error> {
+        if let Some(inner) = self.inner(kind, name)? {
+            return Ok(inner);
+        }
+        // From the narrowest to the widest: /subscriptions/s/resourceGroups/g/providers/../workspaces/w.
+        let words: Vec<&str> = self.workspace.split('/').collect();
+        let widest: Vec<&str> = [8, 4, 2].into_iter().filter_map(|at| words.get(at).copied()).collect();
+        let mut inner = name.to_owned();
+        for words in 1..=widest.len() {
+            if !self.is_foreign(kind, &inner)? {
+                break;
+            }
+            inner = format!("{name} ({})", widest[..words].join(", "));
+        }
+        self.enter(kind, name, &inner)?;
+        Ok(inner)
+    }
+
     fn row(&self, kind: Kind, query: &str, id: &str) -> Result<Option<String>, Error> {
         let connection = self.maps.connection.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let row = connection.query_row(query, params![self.workspace, kind.word(), id], |row| row.get(0)).optional();
@@ -187,6 +235,22 @@ pub(super) mod tests {
         maps.of(&workspace("other")).enter(Kind::Run, "job", "2").expect("written");
         assert_eq!(maps.of(&workspace("ONE")).inner(Kind::Run, "job").expect("read").as_deref(), Some("1"));
         assert_ne!(maps.of(&workspace("other")).azure(Kind::Run, "1").expect("given"), "job");
+    }
+
+    #[test]
+    fn a_name_that_another_workspace_has_behind_is_made_with_the_workspaces_own() {
+        let maps = Arc::new(Maps::open(Path::new(":memory:")).expect("memory can be used"));
+        let (one, other) = (maps.of(&workspace("one")), maps.of(&workspace("other")));
+        assert_eq!(one.new_name(Kind::ExperimentName, "iris").expect("entered"), "iris");
+        assert_eq!(other.new_name(Kind::ExperimentName, "iris").expect("entered"), "iris (other)");
+        for _ in 0..2 {
+            assert_eq!(one.new_name(Kind::ExperimentName, "iris").expect("known"), "iris");
+            assert_eq!(other.new_name(Kind::ExperimentName, "iris").expect("known"), "iris (other)");
+        }
+        assert_eq!(other.new_name(Kind::RegisteredModel, "iris").expect("entered"), "iris");
+        assert!(
+            other.is_foreign(Kind::ExperimentName, "iris").expect("read") && !one.is_foreign(Kind::ExperimentName, "iris").expect("read")
+        );
     }
 
     #[test]

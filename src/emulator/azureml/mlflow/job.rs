@@ -124,9 +124,10 @@ impl Plane {
         self.inner.get(&Method::POST, "runs/update", asked).await.map(drop)
     }
 
-    /// Returns whether the workspace has a run of this id.
+    /// Returns whether the workspace has a run of this id, or a logged model, which has artifacts of its own when no run made it.
     pub fn has(&self, scope: &Scope, run: &str) -> bool {
-        matches!(self.maps.of(scope).inner(Kind::Run, run), Ok(Some(_)))
+        let ids = self.maps.of(scope);
+        [Kind::Run, Kind::Model].into_iter().any(|kind| matches!(ids.inner(kind, run), Ok(Some(_))))
     }
 
     /// Returns a run by Azure's id; `None` when the workspace has none.
@@ -155,8 +156,9 @@ impl Plane {
     /// Returns an experiment's id behind, making it when there is none and restoring one that was deleted.
     async fn experiment(&self, ids: &Ids, name: &str) -> Result<String, Error> {
         let id_of = |answer: &Value| answer.pointer("/experiment/experiment_id").and_then(Value::as_str).map(str::to_owned);
+        let behind = ids.new_name(Kind::ExperimentName, name)?;
         for _ in 0..2 {
-            if let Some(answer) = self.inner.get(&Method::GET, "experiments/get-by-name", json!({ "experiment_name": name })).await?
+            if let Some(answer) = self.inner.get(&Method::GET, "experiments/get-by-name", json!({ "experiment_name": behind })).await?
                 && let Some(id) = id_of(&answer)
             {
                 if answer.pointer("/experiment/lifecycle_stage").and_then(Value::as_str) == Some("deleted") {
@@ -166,7 +168,7 @@ impl Plane {
                 return Ok(id);
             }
             // Somebody else may make it at the same moment: then it is there at the second look.
-            let made = self.inner.get(&Method::POST, "experiments/create", json!({ "name": name })).await;
+            let made = self.inner.get(&Method::POST, "experiments/create", json!({ "name": behind })).await;
             if let Err(error @ Error::Refused { .. }) = made
                 && !error.to_string().contains("already exists")
             {

@@ -15,11 +15,14 @@
 mod answer;
 mod error;
 mod filter;
+mod grammar;
 mod ids;
 mod inner;
 mod job;
 mod rewrite;
 mod routes;
+mod shown;
+mod source;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -102,8 +105,8 @@ pub(super) fn refused() -> impl Iterator<Item = (&'static str, &'static str)> {
 pub(super) const DIFFERENCES: &[(&str, &str)] = &[
     ("lengths of keys and values, sizes of batches", "the limits are those of the MLflow server behind, which are wider"),
     (
-        "experiments of several workspaces",
-        "the workspaces of one emulator share the experiments of the server behind, each under ids of its own",
+        "experiments and registered models of several workspaces",
+        "each has its own; in the pages of the MLflow server behind, a second one of a name has its workspace's name beside it",
     ),
     ("messages of errors", "those of the MLflow server behind, with Azure's id of the run that was asked for"),
     ("artifacts in the MLflow server's own pages", "not shown there: they are in the workspace's artifact store, as on the service"),
@@ -139,6 +142,11 @@ impl Plane {
         let mut body = Value::Object(fields);
         let azure_run = body.get("run_id").and_then(Value::as_str).unwrap_or_default().to_owned();
         let ids = self.maps.of(&ask.asker.scope);
+        if let Some(model) = routes::model_of(route, ask.path)
+            && ids.inner(Kind::Model, model)?.is_none()
+        {
+            return Ok(Answer::unknown(Kind::Model, model));
+        }
         if let Some(refusal) = rewrite::inward(&mut body, route.takes, &ids)? {
             return Ok(Answer::of(&refusal));
         }
@@ -154,7 +162,7 @@ impl Plane {
                 Ok(if reply.status.is_success() { Answer::batch(&word) } else { Answer::passed(reply, &fields, &azure_run) })
             }
             How::BatchStatus => Ok(Answer::batch_is_complete()),
-            How::None => Ok(Answer::ok(Value::Object(Map::new()))),
+            How::DownloadUri => self.download_uri(ask, &ids, &fields).await,
         }
     }
 
@@ -166,8 +174,13 @@ impl Plane {
         fields: &Map<String, Value>,
         azure_run: &str,
     ) -> Result<Answer, Error> {
-        let mut reply = self.inner.ask(ask.method, route.act, fields).await?;
+        // The path says it with the words that stand for others.
+        let act = routes::act(ask.path).unwrap_or(route.act);
+        let mut reply = self.inner.ask(ask.method, act, fields).await?;
         if reply.status.is_success() {
+            if let Some(refusal) = rewrite::hide(&mut reply.body, route.gives, ids)? {
+                return Ok(Answer::of(&refusal));
+            }
             for experiment in rewrite::experiments(&mut reply.body, route.gives) {
                 self.learn_name(ids, &experiment).await?;
             }
@@ -176,13 +189,38 @@ impl Plane {
         Ok(Answer::passed(reply, fields, azure_run))
     }
 
+    /// Says where the files of a version of a registered model are: in Azure's form, where they are those of a logged model, too.
+    async fn download_uri(&self, ask: &Ask<'_>, ids: &Ids, fields: &Map<String, Value>) -> Result<Answer, Error> {
+        let version = [("model_version", rewrite::Shape::ModelVersion)];
+        let mut reply = self.inner.ask(&Method::GET, "model-versions/get", fields).await?;
+        if !reply.status.is_success() {
+            return Ok(Answer::passed(reply, fields, ""));
+        }
+        rewrite::outward(&mut reply.body, &version, ids, ask.asker)?;
+        let source = reply.body["model_version"]["source"].take();
+        let Some(model) = source.as_str().and_then(|source| source.strip_prefix("models:/")).filter(|rest| !rest.contains('/')) else {
+            return Ok(Answer::download_uri(&source));
+        };
+        let act = format!("logged-models/{model}");
+        let Some(mut found) = self.inner.get(&Method::GET, &act, Value::Object(Map::new())).await? else {
+            return Ok(Answer::unknown(Kind::Model, model));
+        };
+        let shown = [("model", rewrite::Shape::Model)];
+        for experiment in rewrite::experiments(&mut found, &shown) {
+            self.learn_name(ids, &experiment).await?;
+        }
+        rewrite::outward(&mut found, &shown, ids, ask.asker)?;
+        Ok(Answer::download_uri(&found["model"]["info"]["artifact_uri"]))
+    }
+
     /// Sees to it that an experiment's name is known.
     async fn learn_name(&self, ids: &Ids, experiment: &str) -> Result<(), Error> {
         if ids.name(experiment)?.is_none() {
             let asked = serde_json::json!({ "experiment_id": experiment });
             let answer = self.inner.get(&Method::GET, "experiments/get", asked).await?;
             let name = answer.as_ref().and_then(|answer| answer.get("experiment")?.get("name")?.as_str());
-            ids.note_name(experiment, name.unwrap_or("Default"))?;
+            let name = ids.azure_name(Kind::ExperimentName, name.unwrap_or("Default"))?;
+            ids.note_name(experiment, &name)?;
         }
         Ok(())
     }

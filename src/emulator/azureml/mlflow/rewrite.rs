@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::filter::{self, RUN_TAGS, Rewritten};
+use super::filter::{self, Rewritten};
 use super::ids::{Ids, Kind};
-use super::job::MARK;
-use super::{Asker, Error};
+use super::{Asker, Error, shown, source};
 
 /// What a field of a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,6 +18,12 @@ pub(super) enum Shape {
     ExperimentId,
     /// A search filter.
     Filter,
+    /// A search filter of things that have names of this kind.
+    NameFilter(Kind),
+    /// The name of something of this kind.
+    Name(Kind),
+    /// The name that something of this kind is to have.
+    NewName(Kind),
     /// A list of `{key, value}`, of which some name runs.
     Tags,
     /// One `{key, value}`.
@@ -29,6 +34,16 @@ pub(super) enum Shape {
     Run,
     /// MLflow's `Experiment`.
     Experiment,
+    /// The id of a logged model.
+    ModelId,
+    /// MLflow's `LoggedModel`.
+    Model,
+    /// Where a version of a registered model comes from.
+    Source,
+    /// MLflow's `ModelVersion`.
+    ModelVersion,
+    /// MLflow's `RegisteredModel`.
+    RegisteredModel,
     /// What Azure decides by itself: nothing may stand here.
     Decided,
 }
@@ -56,12 +71,17 @@ pub(super) fn inward(body: &mut Value, fields: &[Typed], ids: &Ids) -> Result<Op
         let refusal = visit(body, path, &mut |value| match shape {
             Shape::RunId => one_inward(value, Kind::Run, ids),
             Shape::ExperimentId => one_inward(value, Kind::Experiment, ids),
-            Shape::Filter => filter_inward(value, ids),
-            Shape::Tag => tag(value, &mut |id| ids.inner(Kind::Run, id)).map(|()| None),
-            Shape::Tags => tags(value, &mut |id| ids.inner(Kind::Run, id)).map(|()| None),
+            Shape::ModelId => one_inward(value, Kind::Model, ids),
+            Shape::Filter => filter_inward(value, None, ids),
+            Shape::NameFilter(kind) => filter_inward(value, Some(*kind), ids),
+            Shape::Name(kind) => name_inward(value, *kind, ids),
+            Shape::NewName(kind) => new_name_inward(value, *kind, ids),
+            Shape::Source => source::inward(value, ids),
+            Shape::Tag => shown::tag(value, &mut |id| ids.inner(Kind::Run, id)).map(|()| None),
+            Shape::Tags => shown::tags(value, &mut |id| ids.inner(Kind::Run, id)).map(|()| None),
             Shape::Decided if is_blank(value) => Ok(None),
             Shape::Decided => Ok(Some(Refusal::Unsupported(format!("`{path}` is Azure's to decide")))),
-            Shape::Info | Shape::Run | Shape::Experiment => Ok(None),
+            Shape::Info | Shape::Run | Shape::Experiment | Shape::Model | Shape::ModelVersion | Shape::RegisteredModel => Ok(None),
         })?;
         if refusal.is_some() {
             return Ok(refusal);
@@ -79,17 +99,56 @@ pub(super) fn outward(body: &mut Value, fields: &[Typed], ids: &Ids, asker: &Ask
             match shape {
                 Shape::RunId => one_outward(value, Kind::Run, ids)?,
                 Shape::ExperimentId => one_outward(value, Kind::Experiment, ids)?,
-                Shape::Info => info(value, ids, asker)?,
-                Shape::Run => run(value, ids, asker)?,
-                Shape::Experiment => experiment(value, ids)?,
-                Shape::Tags => tags(value, &mut |id| ids.known(Kind::Run, id))?,
-                Shape::Tag | Shape::Filter | Shape::Decided => {}
+                Shape::Info => shown::info(value, ids, asker)?,
+                Shape::Run => shown::run(value, ids, asker)?,
+                Shape::Experiment => shown::experiment(value, ids)?,
+                Shape::Model => shown::model(value, ids, asker)?,
+                Shape::ModelVersion => shown::version(value, ids, asker)?,
+                Shape::RegisteredModel => shown::registered(value, ids, asker)?,
+                Shape::Source => source::outward(value, ids, asker)?,
+                Shape::Tags => shown::tags(value, &mut |id| ids.known(Kind::Run, id))?,
+                Shape::ModelId
+                | Shape::Tag
+                | Shape::Filter
+                | Shape::NameFilter(_)
+                | Shape::Name(_)
+                | Shape::NewName(_)
+                | Shape::Decided => {}
             }
             Ok(None)
         })?;
         debug_assert!(done.is_none());
     }
     Ok(())
+}
+
+/// Takes what belongs to other workspaces out of an answer's lists; `Some` when the answer is one such thing.
+///
+/// A list shows what the workspace has made or used; what is asked for by its name may also be something that nobody has used yet.
+pub(super) fn hide(body: &mut Value, fields: &[Typed], ids: &Ids) -> Result<Option<Refusal>, Error> {
+    for (path, shape) in fields {
+        let (kind, key, named) = match shape {
+            Shape::Experiment => (Kind::Experiment, "experiment_id", Kind::ExperimentName),
+            Shape::ModelVersion | Shape::RegisteredModel => (Kind::RegisteredModel, "name", Kind::RegisteredModel),
+            _ => continue,
+        };
+        let id_of = |value: &Value| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        if let Some(items) = path.strip_suffix("[]").and_then(|path| body.get_mut(path)).and_then(Value::as_array_mut) {
+            let mut kept = Vec::new();
+            for item in items.drain(..) {
+                if ids.known(kind, &id_of(&item))?.is_some() {
+                    kept.push(item);
+                }
+            }
+            *items = kept;
+        } else if let Some(one) = body.get(*path)
+            && ids.is_foreign(kind, &id_of(one))?
+        {
+            let id = one.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
+            return Ok(Some(Refusal::Unknown { kind: named, id }));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the experiments, by their ids behind, whose runs an answer shows: their names are part of the runs' artifact URIs.
@@ -99,7 +158,7 @@ pub(super) fn experiments(body: &mut Value, fields: &[Typed]) -> BTreeSet<String
         let _ = visit::<()>(body, path, &mut |value| {
             let info = match shape {
                 Shape::Info => Some(&*value),
-                Shape::Run => value.get("info"),
+                Shape::Run | Shape::Model => value.get("info"),
                 _ => None,
             };
             found.extend(info.and_then(|info| Some(info.get("experiment_id")?.as_str()?.to_owned())));
@@ -159,84 +218,39 @@ fn one_inward(value: &mut Value, kind: Kind, ids: &Ids) -> Result<Option<Refusal
     Ok(None)
 }
 
-fn one_outward(value: &mut Value, kind: Kind, ids: &Ids) -> Result<(), Error> {
+/// Puts Azure's id in the place of one of the server's; what it has not yet gets one.
+pub(super) fn one_outward(value: &mut Value, kind: Kind, ids: &Ids) -> Result<(), Error> {
     if let Some(inner) = value.as_str().filter(|inner| !inner.is_empty()) {
         *value = ids.azure(kind, inner)?.into();
     }
     Ok(())
 }
 
-fn filter_inward(value: &mut Value, ids: &Ids) -> Result<Option<Refusal>, Error> {
-    let Some(text) = value.as_str() else { return Ok(None) };
-    match filter::rewrite(text, ids)? {
-        Rewritten::Filter(text) => *value = text.into(),
-        Rewritten::Refused(reason) => return Ok(Some(Refusal::Unsupported(reason))),
+fn name_inward(value: &mut Value, kind: Kind, ids: &Ids) -> Result<Option<Refusal>, Error> {
+    let Some(name) = value.as_str().filter(|name| !name.is_empty()).map(str::to_owned) else { return Ok(None) };
+    match ids.inner(kind, &name)? {
+        Some(inner) => *value = inner.into(),
+        // An experiment may be there without having been used in a workspace yet.
+        None if kind == Kind::ExperimentName && !ids.is_foreign(kind, &name)? => {}
+        None => return Ok(Some(Refusal::Unknown { kind, id: name })),
     }
     Ok(None)
 }
 
-/// Rewrites the value of a tag that names a run. What no id belongs to is the user's text and stays.
-fn tag(value: &mut Value, translate: &mut dyn FnMut(&str) -> Result<Option<String>, Error>) -> Result<(), Error> {
-    let names_a_run = value.get("key").and_then(Value::as_str).is_some_and(|key| RUN_TAGS.contains(&key));
-    if let Some(text) = value.get_mut("value").filter(|_| names_a_run)
-        && let Some(other) = translate(text.as_str().unwrap_or_default())?
-    {
-        *text = other.into();
+fn new_name_inward(value: &mut Value, kind: Kind, ids: &Ids) -> Result<Option<Refusal>, Error> {
+    if let Some(name) = value.as_str().filter(|name| !name.is_empty()) {
+        *value = ids.new_name(kind, name)?.into();
     }
-    Ok(())
+    Ok(None)
 }
 
-fn tags(value: &mut Value, translate: &mut dyn FnMut(&str) -> Result<Option<String>, Error>) -> Result<(), Error> {
-    value.as_array_mut().into_iter().flatten().try_for_each(|one| tag(one, translate))
-}
-
-fn run(value: &mut Value, ids: &Ids, asker: &Asker) -> Result<(), Error> {
-    if let Some(of_it) = value.get_mut("info") {
-        info(of_it, ids, asker)?;
+fn filter_inward(value: &mut Value, names: Option<Kind>, ids: &Ids) -> Result<Option<Refusal>, Error> {
+    let Some(text) = value.as_str() else { return Ok(None) };
+    match filter::rewrite(text, names, ids)? {
+        Rewritten::Filter(text) => *value = text.into(),
+        Rewritten::Refused(reason) => return Ok(Some(Refusal::Unsupported(reason))),
     }
-    if let Some(data) = value.get_mut("data") {
-        if let Some(list) = data.get_mut("tags") {
-            // The emulator's own mark is nobody's tag.
-            list.as_array_mut().into_iter().for_each(|list| list.retain(|tag| tag.get("key").and_then(Value::as_str) != Some(MARK)));
-            tags(list, &mut |id| ids.known(Kind::Run, id))?;
-        }
-        for metric in data.get_mut("metrics").and_then(Value::as_array_mut).into_iter().flatten() {
-            if let Some(id) = metric.get_mut("run_id") {
-                one_outward(id, Kind::Run, ids)?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn info(value: &mut Value, ids: &Ids, asker: &Asker) -> Result<(), Error> {
-    let experiment = value.get("experiment_id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    for (key, kind) in [("run_id", Kind::Run), ("run_uuid", Kind::Run), ("experiment_id", Kind::Experiment)] {
-        if let Some(id) = value.get_mut(key) {
-            one_outward(id, kind, ids)?;
-        }
-    }
-    let id = ["run_id", "run_uuid"].iter().find_map(|key| value.get(key)?.as_str()).unwrap_or_default();
-    let name = ids.name(&experiment)?.unwrap_or_default();
-    let uri = asker.artifact_uri(&name, id);
-    if let Some(fields) = value.as_object_mut() {
-        fields.insert("artifact_uri".to_owned(), uri.into());
-    }
-    Ok(())
-}
-
-fn experiment(value: &mut Value, ids: &Ids) -> Result<(), Error> {
-    if let (Some(inner), Some(name)) = (value.get("experiment_id").and_then(Value::as_str), value.get("name").and_then(Value::as_str)) {
-        ids.note_name(inner, name)?;
-    }
-    if let Some(id) = value.get_mut("experiment_id") {
-        one_outward(id, Kind::Experiment, ids)?;
-    }
-    if let Some(location) = value.get_mut("artifact_location") {
-        // Azure's experiments have none: each of their runs has its own place.
-        *location = "".into();
-    }
-    Ok(())
+    Ok(None)
 }
 
 #[cfg(test)]
@@ -245,6 +259,7 @@ mod tests {
 
     use super::*;
     use crate::emulator::azureml::mlflow::ids::tests::{map, workspace};
+    use crate::emulator::azureml::mlflow::job::MARK;
 
     fn ids() -> Ids {
         let ids = map();

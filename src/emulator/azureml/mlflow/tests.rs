@@ -89,7 +89,9 @@ async fn an_unknown_id_or_route_never_reaches_the_server_behind() {
             400,
             "INVALID_PARAMETER_VALUE",
         ),
-        (Method::POST, "mlflow/logged-models", json!({ "experiment_id": "9a-guid" }), 501, "NOT_IMPLEMENTED"),
+        (Method::POST, "mlflow/traces", json!({ "experiment_id": "9a-guid" }), 501, "NOT_IMPLEMENTED"),
+        (Method::GET, "mlflow/logged-models/m-0", Value::Null, 404, "RESOURCE_DOES_NOT_EXIST"),
+        (Method::GET, "mlflow/registered-models/get?name=m", Value::Null, 404, "RESOURCE_DOES_NOT_EXIST"),
         (Method::GET, "mlflow/no/such", Value::Null, 404, "ENDPOINT_NOT_FOUND"),
         (Method::DELETE, "mlflow/runs/get", Value::Null, 404, "ENDPOINT_NOT_FOUND"),
         (Method::POST, "mlflow/runs/set-tag", json!(["no object"]), 400, "INVALID_PARAMETER_VALUE"),
@@ -169,4 +171,67 @@ async fn the_run_of_a_job_is_made_once_also_when_its_maker_died_before_it_was_en
     assert_eq!(plane.maps.of(&scope()).inner(Kind::Run, "job-2").expect("read").as_deref(), Some("bbbb"));
     let asked = server.received_requests().await.expect("they are recorded");
     assert!(!asked.iter().any(|request| request.url.path().ends_with("runs/create")), "{asked:?}");
+}
+
+#[tokio::test]
+async fn a_logged_model_is_the_workspaces_own_and_lies_among_the_artifacts_of_its_run() {
+    let server = MockServer::start().await;
+    let model = |id: &str| {
+        json!({ "model": {
+            "info": { "model_id": id, "experiment_id": "3", "name": "best", "source_run_id": "aaaa", "artifact_uri": "mlflow-artifacts:/3/models/m" },
+            "data": { "metrics": [{ "key": "loss", "run_id": "aaaa", "model_id": id }] },
+        } })
+    };
+    let asked = json!({ "experiment_id": "3", "source_run_id": "aaaa", "name": "best" });
+    let create = Mock::given(method("POST")).and(path("/api/2.0/mlflow/logged-models")).and(body_json(asked));
+    create.respond_with(ResponseTemplate::new(200).set_body_json(model("m-1"))).mount(&server).await;
+    for id in ["m-1", "m-2"] {
+        let get = Mock::given(method("GET")).and(path(format!("/api/2.0/mlflow/logged-models/{id}")));
+        get.respond_with(ResponseTemplate::new(200).set_body_json(model(id))).mount(&server).await;
+    }
+    let plane = plane(&[server.uri()]);
+    let body = json!({ "experiment_id": "9a-guid", "source_run_id": "job-1", "name": "best" });
+    let made = ask(&plane, Method::POST, "mlflow/logged-models", body).await;
+    let root = "azureml://127.0.0.1:4433/artifact/v2.0/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w/experiments/iris/runs/job-1/artifacts";
+    let shown = |id: &str, folder: &str| {
+        json!({ "model": {
+            "info": { "model_id": id, "experiment_id": "9a-guid", "name": "best", "source_run_id": "job-1", "artifact_uri": format!("{root}/{folder}") },
+            "data": { "metrics": [{ "key": "loss", "run_id": "job-1", "model_id": id }] },
+        } })
+    };
+    assert_eq!(made.body, shown("m-1", "best"));
+    assert_eq!(ask(&plane, Method::GET, "mlflow/logged-models/m-1", Value::Null).await.body, shown("m-1", "best"));
+    // A second one of the name has a folder of its own; one of another workspace is not there.
+    plane.maps.of(&scope()).enter(Kind::Model, "m-2", "m-2").expect("entered");
+    assert_eq!(ask(&plane, Method::GET, "mlflow/logged-models/m-2", Value::Null).await.body, shown("m-2", "m-2"));
+    plane.maps.of(&ids::tests::workspace("other")).enter(Kind::Model, "m-3", "m-3").expect("entered");
+    assert_eq!(ask(&plane, Method::GET, "mlflow/logged-models/m-3", Value::Null).await.status, 404);
+}
+
+#[tokio::test]
+async fn what_another_workspace_has_made_behind_is_not_shown() {
+    let server = MockServer::start().await;
+    let experiment = |id: &str, name: &str| json!({ "experiment_id": id, "name": name, "lifecycle_stage": "active" });
+    let all = json!({ "experiments": [experiment("3", "iris"), experiment("4", "theirs"), experiment("5", "nobodys")] });
+    let search = Mock::given(method("POST")).and(path("/api/2.0/mlflow/experiments/search"));
+    search.respond_with(ResponseTemplate::new(200).set_body_json(all)).mount(&server).await;
+    for (id, name) in [("4", "theirs"), ("5", "nobodys")] {
+        let get = Mock::given(method("GET")).and(path("/api/2.0/mlflow/experiments/get-by-name")).and(query_param("experiment_name", name));
+        let found = json!({ "experiment": experiment(id, name) });
+        get.respond_with(ResponseTemplate::new(200).set_body_json(found)).mount(&server).await;
+    }
+    let plane = plane(&[server.uri()]);
+    // It was made before names were kept.
+    plane.maps.of(&ids::tests::workspace("other")).enter(Kind::Experiment, "8b-guid", "4").expect("entered");
+    let names = async || {
+        let answer = ask(&plane, Method::POST, "mlflow/experiments/search", json!({ "max_results": 9 })).await;
+        let found = answer.body["experiments"].as_array().expect("a list").clone();
+        found.iter().map(|each| each["name"].as_str().expect("a name").to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names().await, ["iris"]);
+    let by_name =
+        async |name: &str| ask(&plane, Method::GET, &format!("mlflow/experiments/get-by-name?experiment_name={name}"), Value::Null).await;
+    assert_eq!(by_name("theirs").await.status, 404);
+    assert_eq!(by_name("nobodys").await.body["experiment"]["name"], "nobodys");
+    assert_eq!(names().await, ["iris", "nobodys"]);
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use hyper::{Method, StatusCode};
+use serde_json::Value;
 
 use super::super::call::Call;
 use super::super::job;
@@ -15,6 +16,10 @@ use crate::support::azure::Scope;
 
 /// The words of a path before what stands below the workspace: `mlflow`, the version, and those of the workspace.
 const BEFORE: usize = 10;
+
+/// What a job is told that logs a model by MLflow 3.
+const LOGGED_MODELS: &str = "the job logged a model as MLflow 3 does it, to which Azure ML has answered 404: to be safe there, save the model, \
+     log its folder by `log_artifacts` and register it, or use MLflow 2";
 
 pub(super) fn routes() -> Vec<Route> {
     let route = |method, pattern| Route::new(Plane::Mlflow, method, pattern, |service, call| Box::pin(answer(service, call)));
@@ -42,7 +47,20 @@ async fn answer(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal>
     let asker = Asker { host: call.authority().to_owned(), scope: call.scope() };
     let ask = Ask { method: &call.method, path: &path, query: &call.query, body: &body, asker: &asker, artifacts: &*service };
     let answer = service.mlflow.answer(&ask).await;
+    if answer.status.is_success() && call.method == Method::POST && path.ends_with("/mlflow/logged-models") {
+        warn(&service, &asker.scope, &answer.body);
+    }
     Ok(reply::json(answer.status, &answer.body))
+}
+
+/// Tells a job that the service may not take what it does here.
+fn warn(service: &Service, scope: &Scope, model: &Value) {
+    let run = model.pointer("/model/info/source_run_id").and_then(Value::as_str).unwrap_or_default();
+    let _ = service.store.change_job(scope, run, |job| {
+        if !job.warnings.iter().any(|text| text == LOGGED_MODELS) {
+            job.warnings.push(LOGGED_MODELS.to_owned());
+        }
+    });
 }
 
 impl Artifacts for Service {
