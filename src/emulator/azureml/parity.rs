@@ -34,12 +34,14 @@ const BEHAVIOURS: &[(&str, &str, Faith)] = &[
     (
         "jobs",
         "the log",
-        Faith::Approximated("there are no `system_logs/`; the build of an image is in `azureml-logs/20_image_build_log.txt`"),
+        Faith::Approximated(
+            "`system_logs/` tells what the emulator did; the build of an image is in `azureml-logs/20_image_build_log.txt`",
+        ),
     ),
     (
         "jobs",
         "files in `outputs/` and `logs/`",
-        Faith::Approximated("appear when the job has ended, where the service brings logs while it runs"),
+        Faith::Approximated("logs appear while the job runs, a few seconds late; outputs when it has ended"),
     ),
     (
         "jobs",
@@ -47,13 +49,7 @@ const BEHAVIOURS: &[(&str, &str, Faith)] = &[
         Faith::Approximated("copied before the start whatever the mode; of the workspace's own storage and earlier jobs only"),
     ),
     ("jobs", "outputs", Faith::Approximated("copied at the end whatever the mode; no data asset is registered")),
-    (
-        "jobs",
-        "PyTorch, MPI, TensorFlow",
-        Faith::Approximated(
-            "variables and processes as on the service, without `mpirun`; of several processes of a node the first one's log is live",
-        ),
-    ),
+    ("jobs", "PyTorch, MPI, TensorFlow", Faith::Approximated("variables and processes as on the service, without `mpirun`")),
     ("jobs", "the limit of time", Faith::Approximated("ends it as `Canceled`, with words of the emulator's own in run details")),
     ("jobs", "services (Jupyter, SSH, TensorBoard, VS Code)", Faith::Absent("they are kept and not started")),
     ("jobs", "identity, queue settings, Docker arguments", Faith::Absent("they are kept and change nothing")),

@@ -171,6 +171,14 @@ impl Client {
         self.run(name, "/details").expect(200).json
     }
 
+    /// Returns the paths of a run's artifacts.
+    #[track_caller]
+    pub(crate) fn artifacts(&self, name: &str) -> Vec<String> {
+        let path = format!("/history/v1.0{}/experiments/trials/runs/{name}/artifacts", self.scope);
+        let listed = self.try_ask(Method::GET, &path, None).expect("it answers").expect(200).json;
+        listed["value"].as_array().expect("a list").iter().filter_map(|each| Some(each["path"].as_str()?.to_owned())).collect()
+    }
+
     /// Returns a log of a run.
     #[track_caller]
     pub(crate) fn log(&self, details: &Value, name: &str) -> String {

@@ -165,12 +165,28 @@ time.sleep(3)
 
 #[test]
 #[ignore = "needs a container engine; tests/run runs it where there is one"]
-fn engine_an_emulator_that_goes_down_ends_its_jobs_and_leaves_no_container_and_no_network() {
+fn engine_logs_are_there_while_a_job_runs_and_an_emulator_that_goes_down_ends_its_jobs_and_leaves_nothing() {
     let emulator = Emulator::up();
     let client = Client::of(&emulator);
-    let job = client.job("live", "import time; time.sleep(600)");
+    let script = "\
+import os, time
+for folder in ('logs', 'outputs'):
+    os.makedirs(folder)
+    open(f'{folder}/first.txt', 'w').write('one')
+time.sleep(600)
+";
+    let job = client.job("live", script);
     client.submit("live", &job);
     client.wait_for("live", &["Running"]);
+    let details = wait_until(|| {
+        let details = client.run("live", "/details").expect(200).json;
+        if details["logFiles"]["logs/first.txt"].is_string() { Ok(details) } else { Err(details.to_string()) }
+    });
+    assert_eq!(client.log(&details, "logs/first.txt"), "one");
+    assert!(client.log(&details, "system_logs/lifecycler/lifecycler.log").contains("the job is Running"), "{details}");
+    assert!(client.log(&details, "system_logs/lifecycler/execution-wrapper.log").contains("runs on node 0"), "{details}");
+    let artifacts = client.artifacts("live");
+    assert!(artifacts.contains(&"logs/first.txt".to_owned()) && !artifacts.contains(&"outputs/first.txt".to_owned()), "{artifacts:?}");
     let folder = emulator.state_file().parent().expect("it has a folder").canonicalize().expect("it is there").display().to_string();
     let left = || {
         engine(async |engine| {
@@ -184,6 +200,8 @@ fn engine_an_emulator_that_goes_down_ends_its_jobs_and_leaves_no_container_and_n
     assert_eq!(left(), (0, 0));
     // What it keeps stays.
     emulator.sandbox.sendoff(&["emulator", "up", "azureml"]).expect(0);
-    assert_eq!(Client::of(&emulator).status("live"), "Canceled");
+    let client = Client::of(&emulator);
+    assert_eq!(client.status("live"), "Canceled");
+    assert!(client.artifacts("live").contains(&"outputs/first.txt".to_owned()));
     emulator.down();
 }

@@ -1,5 +1,6 @@
 //! What a node leaves: its log while it runs, its outputs when it has ended.
 
+use std::collections::BTreeMap;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -20,8 +21,12 @@ use crate::support::causes;
 
 /// Returns the file that a node's log, which is that of its first process, grows in.
 pub(super) fn log_file(service: &Service, job: &Job, node: u32) -> Result<PathBuf, String> {
-    let place = artifact(job, &log_name(job, node * processes(job)));
-    service.blobs.growing(&place).map_err(|error| causes::in_one_line(&error))
+    growing(service, job, &log_name(job, node * processes(job)))
+}
+
+/// Returns the file that an artifact of the run grows in.
+pub(super) fn growing(service: &Service, job: &Job, path: &str) -> Result<PathBuf, String> {
+    service.blobs.growing(&artifact(job, path)).map_err(|error| causes::in_one_line(&error))
 }
 
 fn artifact(job: &Job, path: &str) -> Place {
@@ -43,23 +48,40 @@ pub(super) async fn copy_log(nodes: &Nodes, id: &str, log: &Path, follow: Follow
 
 /// Brings the outputs of a node that has ended into storage; returns what could not be brought.
 pub(super) async fn outputs(service: &Service, nodes: &Nodes, job: &Job, id: &str, data: &Data) -> Vec<String> {
-    let work = working_directory(job);
-    let artifacts = container(&job.scope, ARTIFACTS).unwrap_or_default();
-    let automatic = ["outputs", "logs"]
-        .map(|name| (format!("{work}/{name}"), Location { container: artifacts.clone(), path: format!("{}/{name}", job.folder()) }));
+    let automatic = (format!("{}/outputs", working_directory(job)), artifacts(job, "outputs"));
     let named = data.outputs.iter().map(|output| (output.folder.clone(), output.goal.clone()));
-    let logs = Location { container: artifacts.clone(), path: format!("{}/user_logs", job.folder()) };
-    let others = (processes(job) > 1).then(|| (format!("{OWN}/logs"), logs));
     let mut missing = Vec::new();
-    for (folder, goal) in automatic.into_iter().chain(named).chain(others) {
-        if let Err(reason) = bring(service, nodes, job, id, &folder, &goal).await {
+    for (folder, goal) in std::iter::once(automatic).chain(named).chain(logs(job)) {
+        if let Err(reason) = bring(service, nodes, job, id, (&folder, &goal), &mut Seen::new()).await {
             missing.push(format!("{folder}: {reason}"));
         }
     }
     missing
 }
 
-async fn bring(service: &Service, nodes: &Nodes, job: &Job, id: &str, folder: &str, goal: &Location) -> Result<(), String> {
+fn artifacts(job: &Job, folder: &str) -> Location {
+    Location { container: container(&job.scope, ARTIFACTS).unwrap_or_default(), path: format!("{}/{folder}", job.folder()) }
+}
+
+/// Returns the folders of a node whose files are logs, each with where it is in storage; the log of the first process is not among them.
+pub(super) fn logs(job: &Job) -> impl Iterator<Item = (String, Location)> {
+    let own = (format!("{}/logs", working_directory(job)), artifacts(job, "logs"));
+    let others = (processes(job) > 1).then(|| (format!("{OWN}/logs"), artifacts(job, "user_logs")));
+    std::iter::once(own).chain(others)
+}
+
+/// Files that are in storage as they are on the node: path there, with size and time of the last change.
+pub(super) type Seen = BTreeMap<String, (u64, u64)>;
+
+/// Brings the files of a node's folder into storage, but those that it has brought before and that are the same still.
+pub(super) async fn bring(
+    service: &Service,
+    nodes: &Nodes,
+    job: &Job,
+    id: &str,
+    (folder, goal): (&str, &Location),
+    seen: &mut Seen,
+) -> Result<(), String> {
     let said = |error: engine::Error| causes::in_one_line(&error);
     let mut archive = tempfile::tempfile_in(&service.folder).map_err(|error| error.to_string())?;
     let mut pieces = std::pin::pin!(nodes.engine.get(id, folder).map_err(said)?);
@@ -81,6 +103,10 @@ async fn bring(service: &Service, nodes: &Nodes, job: &Job, id: &str, folder: &s
         let path = entry.path().map_err(|error| error.to_string())?.to_string_lossy().into_owned();
         // Entries begin with the folder's own name.
         let Some((_, inside)) = path.split_once('/') else { continue };
+        let now = (entry.header().size().unwrap_or_default(), entry.header().mtime().unwrap_or_default());
+        if seen.insert(path.clone(), now) == Some(now) {
+            continue;
+        }
         // Processes write their logs under their ranks.
         let of_process = folder.strip_prefix(OWN).and_then(|_| inside.parse().ok()).map(|rank| log_name(job, rank));
         let inside = of_process.as_deref().and_then(|name| name.rsplit('/').next()).unwrap_or(inside);

@@ -15,7 +15,8 @@ use super::super::store::key;
 use super::container::{self, Start};
 use super::nodes::{JOB, NODES_GONE, Nodes, OWNER};
 use super::pool::{self, Grant, Scale};
-use super::{collect, command, data, distribution, image, sizes, tracked};
+use super::system::{self, Log};
+use super::{collect, command, data, distribution, image, live, sizes, tracked};
 use crate::engine::{Follow, Removal};
 use crate::support::causes;
 use crate::support::clock;
@@ -66,6 +67,7 @@ pub(super) async fn drive(service: &Arc<Service>, job: &Job, cancel: &Cancellati
     });
     match ended {
         Ok(Some(job)) => {
+            system::note(service, &job, Log::Lifecycler, &format!("the job is {}", job.status.word()));
             if let Err(reason) = tracked::ended(service, &job).await {
                 super::super::serve::note(&format!("the MLflow run of the job {} is not closed: {reason}", job.name));
             }
@@ -90,6 +92,7 @@ impl Drive<'_> {
     fn reach(&self, status: Status) -> Result<(), Stop> {
         let now = clock::now();
         let changed = self.service.store.change_job(&self.job.scope, &self.job.name, |job| job.reach(status, now));
+        system::note(self.service, self.job, Log::Lifecycler, &format!("the job is {}", status.word()));
         changed.map(drop).map_err(|error| Stop::System(causes::in_one_line(&error)))
     }
 
@@ -134,7 +137,10 @@ impl Drive<'_> {
         let ended = self.watch(nodes, &running).await;
         self.reach(Status::Finalizing)?;
         for id in running.values() {
-            for missing in collect::outputs(self.service, nodes, self.job, id, &data).await {
+            let missing = collect::outputs(self.service, nodes, self.job, id, &data).await;
+            let said = if missing.is_empty() { "all outputs of a node are in storage".to_owned() } else { missing.join("; ") };
+            system::note(self.service, self.job, Log::Data, &said);
+            for missing in missing {
                 self.warn(format!("could not collect {missing}"));
             }
         }
@@ -204,10 +210,12 @@ impl Drive<'_> {
         nodes.check().await.map_err(Stop::System)?;
         let (size_name, size) = self.size(nodes);
         let archive = container::pack(service, job, &data).map_err(Stop::System)?;
+        system::note(service, job, Log::Data, &format!("files of inputs for each node: {}", data.files.len()));
         let start = Start { image: image.name.clone(), command, data, experiment_id, size_name, size, archive };
         let mut running = BTreeMap::new();
         for rank in 0..job.nodes() {
             running.insert(rank, container::start(service, nodes, job, &start, rank).await.map_err(Stop::System)?);
+            system::note(service, job, Log::Execution, &format!("the command runs on node {rank}, in the image {}", start.image));
         }
         Ok((running, grant, image))
     }
@@ -255,6 +263,7 @@ impl Drive<'_> {
             biased;
             () = self.cancel.cancelled() => Err(Stop::Cancelled),
             ended = all => ended,
+            never = live::follow(self.service, nodes, self.job, running) => match never {},
             () = up => Err(Stop::TimedOut(limit.unwrap_or_default())),
         };
         if ended.is_err() {
@@ -295,6 +304,8 @@ impl Drive<'_> {
             () = copying => ended.await,
         };
         let Some(container) = ended else { return Err(Stop::System(format!("Node {rank} is gone: its container was removed."))) };
+        let code = container.exit_code.map_or_else(|| "no code".to_owned(), |code| format!("code {code}"));
+        system::note(self.service, self.job, Log::Execution, &format!("the command on node {rank} has ended with {code}"));
         match container.exit_code {
             Some(0) => Ok(()),
             Some(code) => Err(Stop::User(self.failed(rank, code))),

@@ -13,9 +13,11 @@ mod data;
 mod distribution;
 mod drive;
 mod image;
+mod live;
 mod nodes;
 pub(super) mod pool;
 mod sizes;
+mod system;
 mod tracked;
 mod variables;
 
