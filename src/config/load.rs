@@ -138,7 +138,10 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
     let is_script = matches!(extension, "py" | "ipynb");
     let root = if is_script { Some(script_root(&file, &shown, &text, &context)) } else { parse(&shown, &text, &context) };
     let Some(mut root) = root else { return Err(Error::Findings(context.finish().0)) };
-    set::apply(&mut root, &request.flags.set, &context);
+    let folder = file.parent().unwrap_or(&request.cwd);
+    let settings = load_settings(request, folder, &context)?;
+    let mut flags = request.flags.clone();
+    set::apply(&mut root, &mut flags, &settings, &context);
     trust::take_credentials(&mut root, &context);
     check::take_unbuilt(&mut root, &context);
     if let Some(schema) = root.get("$schema").filter(|schema| schema.text().is_some_and(|text| text.contains("azureml"))) {
@@ -146,8 +149,6 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
         context.find(&schema.place, "this is an Azure ML job file", "reading it is not built yet", Some(fix));
         return Err(Error::Findings(context.finish().0));
     }
-    let folder = file.parent().unwrap_or(&request.cwd);
-    let settings = load_settings(request, folder, &context)?;
     let Some(mut document) = document::RunConfig::read(&root, "", &context) else { return Err(Error::Findings(context.finish().0)) };
     let source_directory = match &request.stored {
         Some(stored) => stored.source_directory.clone(),
@@ -163,7 +164,7 @@ pub fn load(request: &Request) -> Result<Loaded, Error> {
             (section.dockerfile, section.build_context) = (None, None);
         }
     }
-    let layers = Layers { flags: &request.flags, environment: &request.environment, settings: &settings };
+    let layers = Layers { flags: &flags, environment: &request.environment, settings: &settings };
     let given = Given { file: &file, text: &text, root: &root, document: &document, source_directory: &source_directory, layers };
     let (mut checked, explained) = check::check(&given, &context);
     if let Some(run) = &mut checked {

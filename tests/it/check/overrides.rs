@@ -40,7 +40,7 @@ fn set_reaches_nested_values_lists_and_whole_mappings() {
     1 | command.x=1
       | ^^^^^^^^^ there is no place for `x`
       |
-      = help: a mapping takes keys, and a list takes the numbers of its entries
+      = help: `command` is a single value, which `--set command=...` replaces
 
     error: `--set` takes `key.path=value`
      --> --set:1:1
@@ -99,5 +99,32 @@ fn an_unknown_key_is_marked_where_it_is_written() {
       = help: did you mean `cpus`?
 
     error: found 2 problems in `--set`
+    ");
+}
+
+#[test]
+fn a_key_of_a_target_that_is_named_makes_a_mapping_of_the_name() {
+    let sandbox = Sandbox::new();
+    let keys = ["--set", "compute_target.network=mine", "--set", "compute_target.max_jobs=2"];
+    let both = |arguments: &[&str]| {
+        ["type", "max_jobs"].map(|key| explained(&sandbox, &[&keys, arguments].concat(), &format!("compute_target.{key}")).0)
+    };
+    sandbox.file("run.yaml", "command: x\ncompute_target: docker\n");
+    assert_eq!(both(&[]), ["docker", "2"]);
+    // A flag and the settings choose a name, too.
+    sandbox.file("run.yaml", "command: x\ncompute_target: {type: local, max_jobs: 7}\n");
+    assert_eq!(both(&["--target", "docker"]), ["docker", "2"]);
+    sandbox.file("run.yaml", "command: x\n").file("sendoff.yaml", "compute_target: docker\ncompute_targets: {box: {type: docker}}\n");
+    assert_eq!(both(&[]), ["docker", "2"]);
+    assert_snapshot!(refused(&sandbox, &["--target", "box", "--set", "compute_target.network=mine"]), @r"
+    error: `compute_target.network` cannot be set
+     --> --set:1:1
+      |
+    1 | compute_target.network=mine
+      | ^^^^^^^^^^^^^^^^^^^^^^ the keys of the target `box` stand in the settings
+      |
+      = help: change it there, or write a target out: `--set 'compute_target={type: docker, network: ...}'`
+
+    error: found 1 problem in `--set`
     ");
 }
