@@ -54,7 +54,9 @@ pub(super) async fn check(run: &RunConfig, target: &dyn Target) -> Result<Compar
             can: "is kept by the supervisor".to_owned(),
         },
     ];
-    Ok(Compared { capabilities, notes: can.notes })
+    let mut notes = can.notes;
+    notes.extend(crowded(asked.cpus, nodes, can.cpus));
+    Ok(Compared { capabilities, notes })
 }
 
 /// Says why the nodes of a job could not find each other in the network that is asked for.
@@ -70,6 +72,15 @@ fn per_node(count: u32, nodes: u32) -> String {
     if nodes > 1 { format!("{count} for each of {nodes} nodes") } else { count.to_string() }
 }
 
+/// Says that nodes ask for more CPUs than there are for all of them: each is limited to its own number, and they take turns.
+fn crowded(cpus: Option<u32>, nodes: u32, there: u32) -> Option<String> {
+    let together = cpus?.saturating_mul(nodes);
+    (nodes > 1 && together > there).then(|| {
+        let (asked, there) = (Count(together as usize, "CPU"), Count(there as usize, "CPU"));
+        format!("the {nodes} nodes together ask for {asked}, and the target has {there}: they share them (`resources.cpus`)")
+    })
+}
+
 /// Returns which resources the target cannot give.
 fn refusals(run: &RunConfig, can: &Capabilities) -> Vec<(&'static str, String)> {
     let asked = &run.resources;
@@ -81,8 +92,16 @@ fn refusals(run: &RunConfig, can: &Capabilities) -> Vec<(&'static str, String)> 
         let few = (count > can.cpus).then(|| format!("it has {}", Count(can.cpus as usize, "CPU")));
         few.or_else(|| can.cpus_refusal.clone())
     });
-    let memory = asked.memory.and_then(|bytes| can.memory_refusal.clone().or_else(|| too_much(Some(bytes))).or_else(|| too_little(bytes)));
     let nodes = asked.nodes.unwrap_or(1);
+    let all_too_much = |bytes: u64| {
+        let together = bytes.saturating_mul(u64::from(nodes));
+        let reason = |has: String| format!("{has}, and the {nodes} nodes together ask for {}", Size(together));
+        too_much(Some(together)).filter(|_| nodes > 1).map(reason)
+    };
+    let memory = asked.memory.and_then(|bytes| {
+        let fits_not = || too_much(Some(bytes)).or_else(|| all_too_much(bytes)).or_else(|| too_little(bytes));
+        can.memory_refusal.clone().or_else(fits_not)
+    });
     let wanted = asked.gpus.map(|count| count.saturating_mul(nodes));
     let gpus = wanted.filter(|count| can.gpus.is_some_and(|there| *count > there)).map(|_| {
         let alone = if nodes > 1 { format!(", and no two of the {nodes} nodes share one") } else { String::new() };

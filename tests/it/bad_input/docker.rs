@@ -58,6 +58,18 @@ fn all_that_an_engine_cannot_give_is_named_at_once_before_anything_is_made() {
       `compute_target.mounts`: the container engine's machine has no `/sendoff-test/two`, or does not share it with containers
     hint: change or remove `resources.cpus`, `resources.memory`, `resources.gpus`, `resources.shared_memory`, `compute_target.network` and `compute_target.mounts`, or choose another target
     ");
+    // A key that is set makes a mapping of the target's name.
+    sandbox.file("run.yaml", "script: train.py\ncompute_target: docker\n");
+    let run = sandbox.sendoff(&["plan", "--no-tracking", "--set", "compute_target.network=sendoff-test-missing"]).expect(244);
+    assert!(run.stderr.contains("`compute_target.network`: the container engine has no network"), "{}", run.stderr);
+    // Nodes share one machine: its memory cannot be promised to each, its CPUs they can take in turns.
+    let (memory, cpus) = engine(async |engine| engine.about().await.map(|about| (about.memory, about.cpus)).expect("it answers"));
+    let nodes = format!("resources={{nodes: 2, memory: {}MiB, cpus: {cpus}}}", memory * 6 / 10 >> 20);
+    let run = sandbox.sendoff(&["plan", "--no-tracking", "--set", &nodes]).expect(244);
+    let reason = run.stderr.lines().next().and_then(|line| line.split_once("cannot honour `resources.memory`: it has "));
+    assert!(reason.is_some_and(|(_, text)| text.contains(", and the 2 nodes together ask for ")), "{}", run.stderr);
+    let run = sandbox.sendoff(&["plan", "--no-tracking", "--set", &format!("resources={{nodes: 2, cpus: {cpus}}}")]).expect(0);
+    assert!(run.stderr.contains(&format!("note: the 2 nodes together ask for {} CPUs", cpus * 2)), "{}", run.stderr);
     sandbox.file("run.yaml", "script: train.py\ncompute_target: docker\nresources: {memory: 1MiB}\n");
     assert_snapshot!(leaves_nothing(&sandbox, 244), @r"
     error: the compute target `docker` cannot honour `resources.memory`: 6.0 MiB is the least that a job can be limited to
