@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::azureml;
 use crate::support::hints::Hints;
-use crate::support::{fs, template, words::Span};
+use crate::support::words::{Span, all_of};
+use crate::support::{fs, template};
 use crate::{engine, job};
 
 /// A target could not do what it was asked.
@@ -78,6 +79,14 @@ pub enum Error {
         /// The container's id.
         id: String,
     },
+    /// Another store submitted another request under the same id at the same moment, and was faster.
+    #[error("another store submitted `{id}` meanwhile, and differs in {}", all_of(differences))]
+    Outrun {
+        /// The job.
+        id: String,
+        /// What differs.
+        differences: Vec<&'static str>,
+    },
     /// A job was never handed to the target.
     #[error("the job `{id}` was never handed over, so there is no place where it runs")]
     NotPrepared {
@@ -97,6 +106,14 @@ pub enum Error {
         id: String,
         /// Its interpreter or image.
         what: String,
+    },
+    /// What a shell ran could not be ended.
+    #[error("could not end what runs in the container `{container}`: {reason}")]
+    StillThere {
+        /// The container.
+        container: String,
+        /// Why.
+        reason: String,
     },
     /// A snapshot could not be unpacked.
     #[error("could not unpack the snapshot of `{id}`: {reason}")]
@@ -135,10 +152,12 @@ impl Hints for Error {
                 vec![format!("choose another `--job-id`, or remove it: `docker rm {}`", id.get(..12).unwrap_or(id))]
             }
             Self::NetworkTaken { name } => vec![format!("choose another `--job-id`, or remove it: `docker network rm {name}`")],
+            Self::Outrun { .. } => vec!["choose another `--job-id` or `--key`".to_owned()],
             Self::GivenUp { .. } | Self::NotPrepared { .. } => vec!["submit it again".to_owned()],
             Self::SnapshotGone { id } | Self::EnvironmentGone { id, .. } => {
                 vec![format!("`sendoff rerun {id}` makes what is missing again, as far as it is known")]
             }
+            Self::StillThere { container, .. } => vec![format!("it goes on there: `docker top {container}` shows it")],
             Self::Unpack { .. } | Self::Tracking { .. } | Self::Template(_) | Self::Start { .. } | Self::Stillborn { .. } => Vec::new(),
         }
     }

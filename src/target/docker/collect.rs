@@ -19,16 +19,18 @@ use super::place;
 /// Bytes of what a bootstrap may have written down.
 const STATE_LIMIT: u64 = 1 << 20;
 
-/// Returns what the bootstrap wrote down, with the times of its files.
-pub(super) async fn state(engine: &Engine, id: &str) -> BTreeMap<String, (String, Timestamp)> {
+/// Returns what the bootstrap wrote down, with the times of its files; nothing of a container that is gone.
+pub(super) async fn state(engine: &Engine, id: &str) -> Result<BTreeMap<String, (String, Timestamp)>, engine::Error> {
     let mut bytes = Vec::new();
-    if let Ok(stream) = engine.get(id, &format!("{}/state", place::HOME)) {
-        let mut stream = std::pin::pin!(stream);
-        while let Some(Ok(piece)) = stream.next().await {
-            bytes.extend_from_slice(&piece);
-            if bytes.len() as u64 > STATE_LIMIT {
-                break;
-            }
+    let mut stream = std::pin::pin!(engine.get(id, &format!("{}/state", place::HOME))?);
+    while let Some(piece) = stream.next().await {
+        match piece {
+            Ok(piece) => bytes.extend_from_slice(&piece),
+            Err(engine::Error::Missing { .. }) => break,
+            Err(error) => return Err(error),
+        }
+        if bytes.len() as u64 > STATE_LIMIT {
+            break;
         }
     }
     let mut found = BTreeMap::new();
@@ -42,7 +44,7 @@ pub(super) async fn state(engine: &Engine, id: &str) -> BTreeMap<String, (String
             found.insert(name, (text, time));
         }
     }
-    found
+    Ok(found)
 }
 
 /// Brings what the job left into the attempt's folder.

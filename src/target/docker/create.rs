@@ -29,7 +29,14 @@ pub(super) async fn create(engine: &Engine, job: &Job<'_>, node: &Node) -> Resul
         // Half made: nobody knows which files are in it.
         engine.remove(&found.id, Removal::Forced).await?;
     }
-    let id = engine.create(&wanted).await?;
+    let id = match engine.create(&wanted).await {
+        // Somebody took the name since it was looked at.
+        Err(engine::Error::Conflict { .. }) => {
+            let id = engine.inspect(&wanted.name).await?.map(|found| found.id.to_string()).unwrap_or_default();
+            return Err(Error::NameTaken { name: wanted.name, id });
+        }
+        made => made?,
+    };
     marks::remember(&node.folder, &id)?;
     let container = of(spec).clone();
     let (folder, image_user) = (attempt.folder().to_owned(), container.user);

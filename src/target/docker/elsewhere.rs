@@ -23,7 +23,8 @@ use crate::target::supervised::Stop;
 use crate::target::{Error, Found};
 
 use super::collect::state;
-use super::{log, marks, nodes, place};
+use super::nodes::Made;
+use super::{log, marks, nodes, place, remove};
 
 /// The file that says why the job was ended.
 const STOPPED: &str = "stopped";
@@ -75,6 +76,43 @@ pub(super) async fn take_part(engine: &Engine, attempt: &Attempt, found: &Found)
         log::so_far(engine, &container.id, &node.folder.path("log")).await?;
     }
     Ok(attempt.write_spec(&spec)?)
+}
+
+/// Gives way to another store that submitted the same request at the same moment and was faster, so that a name was `taken`: removes what this
+/// one has made, and returns the other's containers, to be watched over. Another request of that id is an error, and so is what is nobody's job.
+pub(super) async fn give_way(engine: &Engine, attempt: &Attempt, spec: &JobSpec, taken: Error) -> Result<Vec<Made>, Error> {
+    remove::all(engine, attempt, spec).await?;
+    if let Error::NetworkTaken { name } = &taken {
+        let network = engine.inspect_network(name).await?;
+        if network.is_none_or(|network| network.labels.get(place::JOB).map(String::as_str) != Some(spec.id.as_str())) {
+            return Err(taken);
+        }
+    }
+    let all = nodes::all(attempt, spec);
+    let first = made(engine, &all[0].name).await?;
+    let found = find(engine, &spec.id).await?.filter(|found| first.is_some() && found.attempt == spec.attempt);
+    let Some(found) = found else { return Err(taken) };
+    let differences = differences(spec, &found);
+    if !differences.is_empty() {
+        return Err(Error::Outrun { id: spec.id.to_string(), differences });
+    }
+    marks::watch_only(attempt, &format!("{}:{}", found.machine, found.store))?;
+    for node in &all {
+        let container = made(engine, &node.name).await?.ok_or_else(|| Error::GivenUp { id: spec.id.to_string() })?;
+        fs::create_private_dir_all(node.folder.folder())?;
+        marks::remember(&node.folder, &container.id)?;
+    }
+    Ok(nodes::made(attempt, spec))
+}
+
+/// Names what of a job that was found is not as it is wanted.
+fn differences(spec: &JobSpec, found: &Found) -> Vec<&'static str> {
+    let parts = [
+        ("run config", spec.request.config != found.request.config),
+        ("snapshot", spec.snapshot != found.snapshot),
+        ("environment", spec.request.environment != found.request.environment),
+    ];
+    parts.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
 }
 
 /// Returns a container that its owner may be just making.
@@ -173,9 +211,12 @@ pub(super) fn stopped(said: &BTreeMap<String, (String, Timestamp)>) -> Option<St
 pub(super) async fn leave_to_watchers(engine: &Engine, container: &str) {
     let begun = Instant::now();
     loop {
-        let said = state(engine, container).await;
-        let mut watching = said.keys().filter_map(|name| name.strip_prefix("watched-"));
-        if begun.elapsed() > PATIENCE || watching.all(|name| said.contains_key(&format!("done-{name}"))) {
+        // Of an engine that is away nobody knows who watches.
+        let have_all = state(engine, container).await.is_ok_and(|said| {
+            let mut watching = said.keys().filter_map(|name| name.strip_prefix("watched-"));
+            watching.all(|name| said.contains_key(&format!("done-{name}")))
+        });
+        if have_all || begun.elapsed() > PATIENCE {
             return;
         }
         tokio::time::sleep(PAUSE).await;

@@ -1,6 +1,6 @@
 //! The nodes of a job: one container each, and a private network in which they find each other by name.
 
-use crate::engine::{Container, Engine};
+use crate::engine::{self, Container, Engine};
 use crate::job::JobSpec;
 use crate::job::attempt::Attempt;
 use crate::target::Error;
@@ -63,7 +63,11 @@ pub(super) async fn make_network(engine: &Engine, job: &Job<'_>) -> Result<(), E
     let network = match engine.inspect_network(&name).await?.filter(|found| found.name == name) {
         Some(found) if labels.iter().all(|(label, value)| found.labels.get(label) == Some(value)) => found,
         Some(_) => return Err(Error::NetworkTaken { name }),
-        None => engine.create_network(&name, &labels).await?,
+        None => match engine.create_network(&name, &labels).await {
+            // Somebody took the name since it was looked at.
+            Err(engine::Error::Conflict { .. }) => return Err(Error::NetworkTaken { name }),
+            made => made?,
+        },
     };
     marks::remember_network(job.attempt, &network.id)
 }

@@ -13,13 +13,13 @@ use crate::job::remains;
 use crate::support::secret::Secret;
 use crate::support::{causes, fault, shell};
 use crate::target::Error;
-use crate::target::supervised::{Acts, Evidence, Given, Job, Runner};
+use crate::target::supervised::{Acts, Evidence, Given, Job, Runner, Stop};
 
 use super::link::{self, Goal, Link};
 use super::nodes::{self, Made};
 use super::route::{self, Way};
 use super::standing::{self, Standing};
-use super::{collect, create, marks, remove, watch, watcher};
+use super::{collect, create, elsewhere, marks, remove, watch, watcher};
 
 /// The bootstrap as the first process of each container.
 #[derive(Debug, Default)]
@@ -62,7 +62,16 @@ impl Runner for InContainer {
                 };
                 (known, links)
             } else {
-                start(&engine, job, acts).await?
+                match start(&engine, job, acts).await {
+                    // Another store on this engine may have been asked for the same job at the same moment.
+                    Err(taken @ (Error::NameTaken { .. } | Error::NetworkTaken { .. })) => {
+                        let made = elsewhere::give_way(&engine, job.attempt, job.spec, taken).await?;
+                        return watcher::run(&engine, &made, job, acts).await;
+                    }
+                    Ok(None) => return Ok(Evidence { stop: Some(Stop::Cancelled), ..Evidence::default() }),
+                    Ok(Some(started)) => started,
+                    Err(error) => return Err(error),
+                }
             };
             (acts.started)();
             Ok(watch::watch(&engine, &made, job).await)
@@ -100,14 +109,20 @@ impl Runner for InContainer {
 }
 
 /// Makes and starts the containers of all nodes. None of them does anything before all run and have a name in their network: a bootstrap
-/// waits for its input.
-async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<(Vec<Made>, Vec<Link>), Error> {
+/// waits for its input. Nothing is started of a job that was cancelled meanwhile.
+///
+/// The first node's container comes first: its name says whose the job is, for all stores that share the engine.
+async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<Option<(Vec<Made>, Vec<Link>)>, Error> {
     // An earlier supervisor may have died before it had started them all: its own end of their inputs is gone.
     remove::containers(engine, job.attempt, job.spec).await?;
     nodes::make_network(engine, job).await?;
     let all = nodes::all(job.attempt, job.spec);
-    let created = join_all(all.iter().map(|node| create::create(engine, job, node))).await;
-    let ids: Vec<String> = created.into_iter().collect::<Result<_, _>>()?;
+    let first = create::create(engine, job, &all[0]).await;
+    let others = join_all(all[1..].iter().filter(|_| first.is_ok()).map(|node| create::create(engine, job, node))).await;
+    let ids: Vec<String> = std::iter::once(first).chain(others).collect::<Result<_, _>>()?;
+    if job.attempt.path("cancel").exists() {
+        return Ok(None);
+    }
     let made: Vec<Made> = all.into_iter().zip(ids).map(|(node, id)| Made { node, id }).collect();
     fault::point("supervisor.before-command");
     let started = join_all(made.iter().map(|made| engine.start_attached(&made.id))).await;
@@ -118,7 +133,7 @@ async fn start(engine: &Engine, job: &Job<'_>, acts: &Acts<'_>) -> Result<(Vec<M
     let secrets = script(&given.secrets);
     let sent = join_all(inputs.into_iter().map(|input| input.send(secrets.as_bytes()))).await;
     sent.into_iter().collect::<Result<(), _>>()?;
-    Ok((made, links))
+    Ok(Some((made, links)))
 }
 
 /// Returns a node that runs, if there is one: one that has ended is in no network any more.

@@ -206,3 +206,49 @@ fn a_docker_container_of_somebody_else_is_not_taken_for_a_job() {
     assert_eq!(listed["jobs"].as_array().map(Vec::len), Some(0), "{listed}");
     assert_eq!(lines(&witness), 0);
 }
+
+#[test]
+#[ignore = "needs a Docker engine"]
+fn docker_jobs_of_one_id_that_two_stores_were_asked_for_before_either_had_made_it_run_once() {
+    let world = Ground::Docker.world();
+    let settings = std::fs::read_to_string(world.sandbox.project().join("sendoff.yaml")).expect("it is there");
+    let command = "echo ran >> ${{inputs.witness}}; for i in $(seq 40); do echo line $i; done; \
+                   while [ ! -e /witness/go ]; do sleep 0.05; done; exit 3";
+    let config = format!("command: {command}\nsource_directory: src\ninputs: {{witness: W}}\ncompute_target: one\nexperiment_name: e\n");
+    world.sandbox.file("race.yaml", &config).file("src/data.txt", "the same for both");
+    let (same, other_one) = (world.id("same"), world.id("other"));
+    let submit = |id: &str, witness: &str| {
+        let set = format!("inputs.witness={witness}");
+        ["submit", "race.yaml", "--no-tracking", "--detach", "--job-id", id, "--set", &set].map(str::to_owned).to_vec()
+    };
+    let (witness, inside) = (world.witness(&same).0, format!("/witness/{same}"));
+    // The slower store asks first, finds nothing, and has to wait for its turn.
+    let slow = Other::new(&world);
+    let blocker = world.id("blocker");
+    slow.sendoff(&["submit", "blocker.yaml", "--no-tracking", "--detach", "--job-id", &blocker]).expect(0);
+    slow.sendoff(&words(&submit(&other_one, "/dev/null"))).expect(0);
+    slow.sendoff(&words(&submit(&same, &inside))).expect(0);
+    world.sandbox.file("sendoff.yaml", &settings.replace(", max_jobs: 1", ""));
+    for id in [&same, &other_one] {
+        world.sandbox.sendoff(&words(&submit(id, &inside))).expect(0);
+    }
+    wait_until(|| match lines(&witness) {
+        2 => Ok(()),
+        count => Err(format!("{count} of 2 run")),
+    });
+    slow.sendoff(&["cancel", &blocker]).expect(0);
+    let refused = slow.sendoff(&["wait", &other_one]).expect(240);
+    let reason = format!("another store submitted `{other_one}` meanwhile, and differs in `run config`");
+    assert!(refused.stderr.contains(&reason), "{}", refused.stderr);
+    wait_until(|| {
+        let status = slow.sendoff(&["status", &same, "--output", "json"]).expect(0).json();
+        if status["state"] == "running" { Ok(()) } else { Err(status.to_string()) }
+    });
+    go(&world);
+    world.sandbox.sendoff(&["wait", &other_one]).expect(3);
+    world.sandbox.sendoff(&["wait", &same]).expect(3);
+    slow.sendoff(&["wait", &same]).expect(3);
+    whole(&slow.sendoff(&["logs", &same]).expect(0).stdout);
+    assert_eq!(lines(&witness), 2, "each ran once");
+    world.nothing_runs();
+}
