@@ -72,11 +72,20 @@ struct Node {
     name: String,
     state: String,
     exit_code: Option<i32>,
+    started_at: Option<String>,
+    ended_at: Option<String>,
 }
 
 impl From<NodeState> for Node {
     fn from(node: NodeState) -> Self {
-        Self { node: node.rank, state: word(&node.state), name: node.name, exit_code: node.exit_code }
+        Self {
+            node: node.rank,
+            state: word(&node.state),
+            name: node.name,
+            exit_code: node.exit_code,
+            started_at: node.started_at.map(instant),
+            ended_at: node.ended_at.map(instant),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! The nodes of a job that has several: how each stands, and what its processes are told.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -17,6 +18,12 @@ pub struct NodeState {
     pub state: NodeWord,
     /// The code with which it ended.
     pub exit_code: Option<i32>,
+    /// When it was started.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    #[serde(default)]
+    pub ended_at: Option<Timestamp>,
 }
 
 /// What a node does.

@@ -81,8 +81,11 @@ fn nodes_meet_and_each_keeps_what_it_has_written() {
     let line = world.sandbox.sendoff(&["logs", job, "--node", "1", "--follow", "--output", "json"]).expect(0).stdout;
     assert!(line.lines().next().is_some_and(|line| line.contains(r#""node":1"#)), "{line}");
     assert_eq!(world.nodes(), [("ended".to_owned(), Some(0)), ("ended".to_owned(), Some(0))]);
+    let status = world.sandbox.sendoff(&["status", &world.job, "--output", "json"]).expect(0).json();
+    let time = |key: &str| status["nodes"][1][key].as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    assert!(time("started_at").is_some_and(|started| Some(started) < time("ended_at")), "{status}");
     let shown = world.sandbox.sendoff(&["status", job]).expect(0).stdout;
-    assert!(shown.contains(&format!("1 ({name}) ended with exit code 0\n")), "{shown}");
+    assert!(shown.contains(&format!("1 ({name}) ended with exit code 0 after ")), "{shown}");
     world.sandbox.sendoff(&["download", job]).expect(0);
     for (folder, rank) in [("", 0), ("node-1", 1)] {
         let folder = world.sandbox.project().join(job).join(folder);
@@ -175,6 +178,8 @@ fn a_cancel_and_the_time_limit_reach_every_node() {
     world.config(goodbye).submit(&["--detach"]).expect(0);
     world.wait_for("ready\n");
     assert_eq!(world.nodes(), [("running".to_owned(), None), ("running".to_owned(), None)]);
+    let status = world.sandbox.sendoff(&["status", &world.job]).expect(0).stdout;
+    assert_eq!(status.matches(" runs since ").count(), 2, "{status}");
     let rank = world.sandbox.sendoff(&["shell", &world.job, "--node", "1", "--", "sh", "-c", "echo $RANK on $(hostname)"]).expect(0).stdout;
     assert_eq!(rank, format!("1 on {}\n", world.name(1)));
     world.sandbox.sendoff(&["cancel", &world.job]).expect(0);
@@ -246,6 +251,26 @@ fn a_network_of_somebody_else_is_left_alone() {
     let reason = format!("reason: there is a network `{}` already, and it is not this job's\n", world.job);
     assert!(run.stderr.contains(&reason), "{}", run.stderr);
     engine(async |engine| engine.remove_network(&made.id).await).expect("it is still there");
+    world.nothing_is_left();
+}
+
+#[test]
+#[ignore = "needs a Docker engine"]
+fn a_network_that_is_removed_under_nodes_does_not_change_how_they_end() {
+    let world = World::new("unplugged");
+    world.config("command: 'echo up; while [ ! -e go ]; do sleep 0.05; done; exit 4'\n").submit(&["--detach"]).expect(0);
+    for rank in ["0", "1"] {
+        wait_until(|| Some(world.log(rank)).filter(|log| !log.contains("\nup")).map_or(Ok(()), Err));
+    }
+    let script =
+        r#"for name in "$0-n0" "$0-n1"; do docker network disconnect --force "$0" "$name"; done; docker network rm "$0" >/dev/null"#;
+    assert!(std::process::Command::new("sh").args(["-ec", script, &world.job]).status().expect("a shell runs").success());
+    assert_eq!(world.nodes(), [("running".to_owned(), None), ("running".to_owned(), None)]);
+    for rank in ["0", "1"] {
+        world.sandbox.sendoff(&["shell", &world.job, "--node", rank, "--", "touch", "go"]);
+    }
+    let waited = world.sandbox.sendoff(&["wait", &world.job]).expect(4);
+    assert!(waited.stderr.contains("failed first, with exit code 4"), "{}", waited.stderr);
     world.nothing_is_left();
 }
 

@@ -101,4 +101,24 @@ fn own_podman_runs_a_job_ends_it_when_asked_and_keeps_nothing() {
     let log = sandbox.sendoff(&["logs", "two"]).expect(0).stdout;
     assert!(log.contains("asked"), "{log}");
     podman.nothing_is_left();
+    // With the first version of control groups, Podman does not tell why a process was killed.
+    let eats = "command: \"exec python -c 'x = bytearray(400 << 20)'\"\nresources: {memory: 64MiB}\n\
+                compute_target: {type: docker}\nenvironment: {image: 'python:3.11-slim'}\ntracking: {uri: none}\n";
+    sandbox.file("eats.yaml", eats);
+    let run = sandbox.sendoff(&["submit", "eats.yaml", "--job-id", "three"]);
+    let is_told = run.stderr.contains("it was killed at its memory limit of 64.0 MiB");
+    let is_supposed = run.stderr.contains("it was killed, probably out of memory: its limit was 64.0 MiB, and this engine does not tell");
+    assert!((run.code == Some(240) && is_told) || (run.code == Some(137) && is_supposed), "{run:?}");
+    podman.nothing_is_left();
+
+    // Nodes have a network of their own there too.
+    let pair = "command: 'echo node $RANK of $WORLD_SIZE; exit $RANK'\nresources: {nodes: 2}\n\
+                compute_target: {type: docker}\nenvironment: {image: 'python:3.11-slim'}\ntracking: {uri: none}\ngrace: 1s\n";
+    sandbox.file("pair.yaml", pair);
+    sandbox.sendoff(&["submit", "pair.yaml", "--job-id", "four"]).expect(1);
+    for rank in ["0", "1"] {
+        let log = sandbox.sendoff(&["logs", "four", "--node", rank]).expect(0).stdout;
+        assert!(log.contains(&format!("node {rank} of 2\n")), "{log}");
+    }
+    podman.nothing_is_left();
 }

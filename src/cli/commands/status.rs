@@ -2,7 +2,7 @@
 
 use sendoff::job::{NodeState, NodeWord, Record};
 use sendoff::submit::Delivery;
-use sendoff::support::words::{Count, Size};
+use sendoff::support::words::{Count, Size, Span};
 
 use super::World;
 use super::jobs::{One, open_jobs, run_time, state_line};
@@ -59,7 +59,12 @@ fn node_line(node: &NodeState) -> String {
         (NodeWord::Gone, _) => "was removed while it ran".to_owned(),
         (NodeWord::Unknown, _) => "nobody saw its end".to_owned(),
     };
-    format!("{} ({}) {stands}", node.rank, node.name)
+    let time = match (node.started_at, node.ended_at) {
+        (Some(started), Some(ended)) => format!(" after {}", Span(ended.duration_since(started).unsigned_abs())),
+        (Some(started), None) if node.state == NodeWord::Running => format!(" since {}", started.strftime("%H:%M:%S UTC")),
+        _ => String::new(),
+    };
+    format!("{} ({}) {stands}{time}", node.rank, node.name)
 }
 
 /// Says what the tracker does not have, and why.

@@ -7,6 +7,8 @@ use jiff::Timestamp;
 use crate::engine::{self, Engine};
 use crate::job::attempt::Attempt;
 use crate::job::{NodeState, NodeWord};
+use crate::support::causes;
+use crate::support::words::Size;
 use crate::target::supervised::{Evidence, Exit, Stop};
 
 use super::collect::state;
@@ -14,16 +16,23 @@ use super::elsewhere;
 use super::nodes::Made;
 use super::watch::{AWAY, TICK};
 
+/// How often what an engine refuses is asked for, of a container that has ended.
+const TRIES: u32 = 3;
+
 /// What is known so far of how the nodes ended.
 pub(super) struct Ends<'a> {
     made: &'a [Made],
+    /// When each was started, as far as that is known.
+    started: Vec<Option<Timestamp>>,
     /// The place of each node that has ended, in the order in which their ends were heard of.
     heard: Vec<(usize, End)>,
 }
 
 impl<'a> Ends<'a> {
-    pub(super) fn new(made: &'a [Made]) -> Self {
-        Self { made, heard: Vec::new() }
+    /// Begins with what is known of containers that have been started.
+    pub(super) fn new(made: &'a [Made], found: &[Option<engine::Container>]) -> Self {
+        let started = (0..made.len()).map(|index| found.get(index)?.as_ref()?.started_at).collect();
+        Self { made, started, heard: Vec::new() }
     }
 
     /// Takes note of the end of a node.
@@ -62,7 +71,16 @@ impl<'a> Ends<'a> {
                 Some(None) => (NodeWord::Gone, None),
                 Some(Some(container)) => (NodeWord::Ended, container.exit_code),
             };
-            NodeState { rank: made.node.rank, name: made.node.name.clone(), state, exit_code }
+            let container = self.of(index).and_then(|end| end.container.as_ref());
+            let (started_at, ended_at) = container.map_or((None, None), |container| (container.started_at, container.finished_at));
+            NodeState {
+                rank: made.node.rank,
+                name: made.node.name.clone(),
+                state,
+                exit_code,
+                started_at: started_at.or(self.started[index]),
+                ended_at,
+            }
         };
         attempt.note_nodes(&self.made.iter().enumerate().map(stand).collect::<Vec<_>>());
     }
@@ -110,6 +128,10 @@ pub(super) struct End {
     uptime: Option<u64>,
     /// Whether the engine did not answer meanwhile.
     was_away: bool,
+    /// Why nobody knows what its bootstrap wrote down.
+    unread: Option<String>,
+    /// Its limit of memory, when the engine does not tell whether that is why it was killed.
+    suspect: Option<u64>,
 }
 
 impl End {
@@ -141,19 +163,59 @@ impl End {
         }
     }
 
-    /// Says what may be behind an end by a signal.
+    /// Says what may be behind an end by a signal, or what is not known of an end.
     fn note(&self, container: &engine::Container) -> Option<String> {
+        if let Some(why) = &self.unread {
+            return Some(format!("what its bootstrap wrote down cannot be read: {why}"));
+        }
+        if let Some(limit) = self.suspect {
+            let words = "and this engine does not tell";
+            return Some(format!("it was killed, probably out of memory: its limit was {}, {words}", Size(limit)));
+        }
         let signalled = matches!(container.exit_code, Some(137 | 143));
         (self.was_away && signalled).then(|| "its container engine was away meanwhile, and may have ended it".to_owned())
     }
 }
 
 /// Waits until a node has ended, and returns its place with how it ended.
-pub(super) async fn end(engine: &Engine, index: usize, made: &Made) -> (usize, End) {
+pub(super) async fn end(engine: &Engine, index: usize, made: &Made, memory: Option<u64>) -> (usize, End) {
     let (container, was_away) = ended(engine, &made.id).await;
-    let state = if container.is_some() { state(engine, &made.id).await } else { BTreeMap::new() };
+    let (state, unread) = if container.is_some() { written(engine, &made.id).await } else { (BTreeMap::new(), None) };
     let uptime = state.get("ended").and_then(|(text, _)| hundredths(text));
-    (index, End { container, state, uptime, was_away })
+    let suspect = match &container {
+        Some(container) if memory.is_some() && is_unexplained(container) && !tells_memory(engine).await => memory,
+        _ => None,
+    };
+    (index, End { container, state, uptime, was_away, unread, suspect })
+}
+
+/// Returns whether a container was killed, and not for want of memory as far as its engine knows.
+fn is_unexplained(container: &engine::Container) -> bool {
+    container.exit_code == Some(137) && !container.oom_killed
+}
+
+/// Returns whether an engine knows which of its containers were killed for want of memory: Podman does not with the first version of control
+/// groups. One that does not answer is not suspected.
+async fn tells_memory(engine: &Engine) -> bool {
+    let silent = |about: engine::About| about.product == engine::Product::Podman && about.cgroups != engine::Cgroups::V2;
+    !engine.about().await.is_ok_and(silent)
+}
+
+/// Returns what a bootstrap wrote down, or why that cannot be read. An engine that is away comes back.
+async fn written(engine: &Engine, id: &str) -> (BTreeMap<String, (String, Timestamp)>, Option<String>) {
+    let mut tries = 0;
+    loop {
+        match state(engine, id).await {
+            Ok(state) => return (state, None),
+            Err(error) => {
+                tries += u32::from(!error.is_transient());
+                if tries == TRIES {
+                    return (BTreeMap::new(), Some(causes::in_one_line(&error)));
+                }
+            }
+        }
+        tokio::time::sleep(AWAY).await;
+    }
 }
 
 /// Reads what `/proc/uptime` begins with: `12345.67`.
@@ -179,6 +241,8 @@ async fn ended(engine: &Engine, id: &str) -> (Option<engine::Container>, bool) {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     #[test]
@@ -186,5 +250,67 @@ mod tests {
         for (text, expected) in [("12345.67\n", Some(1_234_567)), ("0.05", Some(5)), ("7", None), ("", None), ("1.x", None)] {
             assert_eq!(hundredths(text), expected, "{text}");
         }
+    }
+
+    /// Answers as an engine that fails at first when it is asked for files.
+    fn engine_that_fails(times: usize, failure: &'static str, folder: &std::path::Path) -> Engine {
+        let socket = folder.join("engine.sock");
+        let listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+        std::thread::spawn(move || {
+            let mut failures = 0;
+            for stream in listener.incoming() {
+                let (mut stream, mut head) = (stream.expect("a connection"), Vec::new());
+                while !head.ends_with(b"\r\n\r\n") {
+                    let mut byte = [0];
+                    match stream.read(&mut byte) {
+                        Ok(1) => head.push(byte[0]),
+                        _ => break,
+                    }
+                }
+                let answer = |kind: &str, body: &[u8]| {
+                    let head =
+                        format!("HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+                    [head.as_bytes(), body].concat()
+                };
+                let words = if String::from_utf8_lossy(&head).contains("_ping") {
+                    answer("text/plain", b"OK")
+                } else if failures < times {
+                    failures += 1;
+                    failure.as_bytes().to_vec()
+                } else {
+                    let (mut archive, mut header) = (tar::Builder::new(Vec::new()), tar::Header::new_gnu());
+                    header.set_size(2);
+                    header.set_mtime(1);
+                    archive.append_data(&mut header, "state/code", b"7\n".as_slice()).expect("in memory");
+                    answer("application/x-tar", &archive.into_inner().expect("in memory"))
+                };
+                let _ = stream.write_all(&words);
+            }
+        });
+        let host = format!("unix://{}", socket.display());
+        let endpoint = engine::Endpoint::choose(Some(&host), &BTreeMap::new(), folder).expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+        runtime.block_on(Engine::connect(&endpoint)).expect("it answers")
+    }
+
+    fn read(engine: &Engine) -> (Option<String>, Option<String>) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime can be built");
+        let (state, unread) = runtime.block_on(written(engine, "the-job"));
+        (state.get("code").map(|(text, _)| text.clone()), unread)
+    }
+
+    #[test]
+    fn an_engine_that_is_away_is_not_one_where_nothing_was_written() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        // It hangs up without a word, once.
+        assert_eq!(read(&engine_that_fails(1, "", folder.path())), (Some("7\n".to_owned()), None));
+    }
+
+    #[test]
+    fn what_an_engine_refuses_to_tell_is_said() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let refusal = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nContent-Length: 17\r\nConnection: close\r\n\r\n{\"message\":\"odd\"}";
+        let (code, unread) = read(&engine_that_fails(usize::MAX, refusal, folder.path()));
+        assert!(code.is_none() && unread.as_ref().is_some_and(|why| why.contains("odd")), "{unread:?}");
     }
 }

@@ -11,7 +11,7 @@ use crate::target::supervised::{Evidence, Job, Stop};
 
 use super::ends::{Ends, end};
 use super::nodes::Made;
-use super::{elsewhere, log, marks};
+use super::{elsewhere, log, marks, nodes};
 
 /// How often it is looked whether the job is to be ended.
 pub(super) const TICK: Duration = Duration::from_millis(50);
@@ -35,8 +35,9 @@ pub(super) async fn watch(engine: &Engine, made: &[Made], job: &Job<'_>) -> Evid
     let begun = Instant::now();
     let mut ticks = tokio::time::interval(TICK);
     let mut stopping: Option<Stopping> = None;
-    let mut ends = Ends::new(made);
-    let mut endings: FuturesUnordered<_> = made.iter().enumerate().map(|(index, made)| end(engine, index, made)).collect();
+    let known = if made.len() > 1 { nodes::inspect(engine, made).await.unwrap_or_default() } else { Vec::new() };
+    let mut ends = Ends::new(made, &known);
+    let mut endings: FuturesUnordered<_> = made.iter().enumerate().map(|(index, made)| end(engine, index, made, spec.memory)).collect();
     ends.note(attempt);
     loop {
         tokio::select! {
