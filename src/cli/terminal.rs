@@ -2,11 +2,12 @@
 
 use std::io::{Read, Write};
 use std::process::ExitStatus;
+use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
 use sendoff::engine::{self, Piece, Terminal};
 use sendoff::support::platform::{self, RawTerminal, Resizes};
-use sendoff::target::{Guest, Here, Inside};
+use sendoff::target::{Ending, Guest, Here, Inside};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
@@ -14,6 +15,9 @@ use super::interrupt::Interruptions;
 
 /// Bytes that are passed on at once.
 const PIECE: usize = 64 << 10;
+
+/// How long a process that is interrupted may take to end.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How a process ended that the terminal was lent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub(crate) async fn attend(inside: Inside) -> Result<End, sendoff::target::Error
         let _raw = size().and_then(|_| RawTerminal::take().ok());
         // A process that does not read may write all the same.
         let feeding = tokio::spawn(feed(input));
-        let end = match pump(&mut guest, output).await {
+        let end = match pump(&mut guest, output).await? {
             Some(()) => guest.code().await.map_or(End::Gone, End::Code),
             None => End::Interrupted,
         };
@@ -72,24 +76,42 @@ pub(crate) async fn attend(inside: Inside) -> Result<End, sendoff::target::Error
     Ok(end)
 }
 
-/// Shows everything until the process has written its last; `None` when we are asked to end first.
-async fn pump(guest: &mut Guest, mut output: impl Stream<Item = Result<Piece, engine::Error>> + Unpin) -> Option<()> {
+/// Shows everything until the process has written its last; `None` when we are asked to end first, and then it has been ended, too: a second
+/// interruption, or too long a time, leaves it no choice.
+async fn pump(
+    guest: &mut Guest,
+    mut output: impl Stream<Item = Result<Piece, engine::Error>> + Unpin,
+) -> Result<Option<()>, sendoff::target::Error> {
     let mut interruptions = Interruptions::listen();
     let mut resizes = Resizes::listen();
+    let mut patience = std::pin::pin!(tokio::time::sleep(PATIENCE));
+    let mut is_ending = false;
     loop {
         tokio::select! {
             piece = output.next() => match piece {
                 // A reader of ours that went away is no reason to end what runs there.
                 Some(Ok(Piece::Out(bytes))) => drop(show(&mut std::io::stdout().lock(), &bytes)),
                 Some(Ok(Piece::Err(bytes))) => drop(show(&mut std::io::stderr().lock(), &bytes)),
-                Some(Err(_)) | None => return Some(()),
+                Some(Err(_)) | None => return Ok((!is_ending).then_some(())),
             },
             () = resizes.next() => {
                 if let Some(size) = size() {
                     guest.resize(size).await;
                 }
             }
-            _ = interruptions.next() => return None,
+            _ = interruptions.next() => {
+                let how = if is_ending { Ending::Forced } else { Ending::Asked };
+                guest.end(how).await?;
+                if is_ending || guest.is_alone() {
+                    return Ok(None);
+                }
+                is_ending = true;
+                patience.as_mut().reset(tokio::time::Instant::now() + PATIENCE);
+            }
+            () = patience.as_mut(), if is_ending => {
+                guest.end(Ending::Forced).await?;
+                return Ok(None);
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use jiff::Timestamp;
 
 use crate::job::{JobId, JobSpec, JobState, Launch, Request};
 
-pub use docker::{Guest, Inside};
+pub use docker::{Ending, Guest, Inside};
 pub use error::Error;
 pub use shell::{Door, Here, Room, Shell, Visit};
 pub use ways::{Brought, Wanted, Ways};

@@ -10,6 +10,7 @@ mod credentials;
 mod docker_inputs;
 mod docker_left;
 mod docker_nodes;
+mod docker_shell;
 mod emulator;
 mod engine;
 mod environment;

@@ -46,7 +46,7 @@ use crate::support::words::all_of;
 use standing::Standing;
 
 pub use run::InContainer;
-pub use shell::{Guest, Inside};
+pub use shell::{Ending, Guest, Inside};
 
 /// The Docker target.
 #[derive(Debug, Clone)]

@@ -6,6 +6,9 @@
 //! kept      create, put what is in the kept container, start -> exec -> attend -> remove
 //! ```
 //!
+//! What is interrupted is ended there, with all that it started: the engine ends no process that was added to a container, whoever goes away.
+//! Its processes are known by a variable of theirs, because what the engine calls their ids are those of its machine.
+//!
 //! What runs is always one more process in a container that does nothing else, so that its variables are in no description. A fresh
 //! container ends by itself when this process does: its own process waits for the end of an input that is ours.
 
@@ -25,6 +28,12 @@ use crate::target::Error;
 use crate::target::shell::{Door, Room, Shell, Visit};
 use crate::target::supervised::{self, UNPACK};
 
+/// Sends a signal to the processes that have a variable of ours.
+const SIGNAL: &str = include_str!("../../../templates/signal_marked.py");
+
+/// The variable that the processes of a shell have, with a word that no other shell has.
+const MARK: &str = "SENDOFF_SHELL";
+
 /// A process in a container, with its ends.
 pub struct Inside {
     /// The process.
@@ -39,6 +48,12 @@ pub struct Inside {
 pub struct Guest {
     engine: Engine,
     exec: String,
+    /// The container that it is in.
+    container: String,
+    /// The word that its processes are known by.
+    mark: String,
+    /// The program that can tell them.
+    python: String,
     fresh: Option<Fresh>,
 }
 
@@ -62,6 +77,25 @@ impl Guest {
         code(&self.engine, &self.exec).await
     }
 
+    /// Returns whether it is in a container of its own, which goes with it.
+    pub fn is_alone(&self) -> bool {
+        self.fresh.is_some()
+    }
+
+    /// Asks the process, with all that it started, to end, or ends them. In a container of its own that is left to [`Guest::leave`].
+    pub async fn end(&mut self, how: Ending) -> Result<(), Error> {
+        if self.fresh.is_some() {
+            return Ok(());
+        }
+        let signal = match how {
+            Ending::Asked => "SIGTERM",
+            Ending::Forced => "SIGKILL",
+        };
+        let words = [&self.python, "-I", "-S", "-c", SIGNAL, signal, &format!("{MARK}={}", self.mark)].map(str::to_owned);
+        let (code, said) = run(&self.engine, &self.container, words.to_vec()).await?;
+        if code == Some(0) { Ok(()) } else { Err(Error::StillThere { container: self.container.clone(), reason: said }) }
+    }
+
     /// Removes what was made for the shell.
     pub async fn leave(self) -> Result<(), Error> {
         match &self.fresh {
@@ -71,32 +105,42 @@ impl Guest {
     }
 }
 
+/// How a process is ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// It is asked to.
+    Asked,
+    /// It has no choice.
+    Forced,
+}
+
 /// Opens a shell beside an attempt.
 pub(super) async fn open(engine: Engine, attempt: &Attempt, spec: &JobSpec, visit: &Visit) -> Result<Shell, Error> {
     let there = match marks::container(&attempt.node(visit.node)) {
         Some(id) => engine.inspect(&id).await?,
         None => None,
     };
+    let mark = random();
+    let wanted = shell(spec, visit, &mark);
+    let inside = |exec: Exec, container: &str, fresh: Option<Fresh>| {
+        let python = Some(spec.python.display().to_string()).filter(|path| !path.is_empty()).unwrap_or_else(|| "python3".to_owned());
+        let guest = Guest { engine: engine.clone(), exec: exec.id, container: container.to_owned(), mark: mark.clone(), python, fresh };
+        Door::Inside(Inside { guest, output: exec.output, input: exec.input }.into())
+    };
     if let Some(container) = there.as_ref().filter(|container| container.state == State::Running) {
-        let exec = engine.exec(&container.id, &shell(spec, visit)).await?;
-        return Ok(Shell { room: Room::TheJobs, missing: Vec::new(), door: Door::Inside(Inside::new(engine, exec, None).into()) });
+        let exec = engine.exec(&container.id, &wanted).await?;
+        return Ok(Shell { room: Room::TheJobs, missing: Vec::new(), door: inside(exec, &container.id, None) });
     }
     let left = there.filter(|container| container.has_ended() && attempt.is_kept());
     let room = if left.is_some() { Room::AsLeft } else { Room::Fresh };
     let (fresh, mut missing) = furnish(&engine, attempt, spec, left).await?;
     missing.extend((spec.nodes > 1).then(|| "the other nodes".to_owned()));
-    match engine.exec(&fresh.container, &shell(spec, visit)).await {
-        Ok(exec) => Ok(Shell { room, missing, door: Door::Inside(Inside::new(engine, exec, Some(fresh)).into()) }),
+    match engine.exec(&fresh.container, &wanted).await {
+        Ok(exec) => Ok(Shell { room, missing, door: inside(exec, &fresh.container.clone(), Some(fresh)) }),
         Err(error) => {
             let _ = engine.remove(&fresh.container, Removal::Forced).await;
             Err(error.into())
         }
-    }
-}
-
-impl Inside {
-    fn new(engine: Engine, exec: Exec, fresh: Option<Fresh>) -> Self {
-        Self { guest: Guest { engine, exec: exec.id, fresh }, output: exec.output, input: exec.input }
     }
 }
 
@@ -112,10 +156,12 @@ async fn code(engine: &Engine, exec: &str) -> Option<i32> {
     None
 }
 
-fn shell(spec: &JobSpec, visit: &Visit) -> ExecSpec {
+fn shell(spec: &JobSpec, visit: &Visit, mark: &str) -> ExecSpec {
+    let mut environment = visit.variables(&spec.variables);
+    environment.insert(MARK.to_owned(), mark.to_owned());
     ExecSpec {
         command: visit.words(),
-        environment: visit.variables(&spec.variables),
+        environment,
         user: None,
         working_directory: Some(format!("{}/work", place::HOME)),
         terminal: visit.terminal,
@@ -167,17 +213,32 @@ async fn furnish(engine: &Engine, attempt: &Attempt, spec: &JobSpec, left: Optio
 }
 
 fn described(spec: &JobSpec, attempt: &Attempt) -> ContainerSpec {
-    let mut random = [0; 4];
-    getrandom::fill(&mut random).expect("the system has random numbers");
-    let random: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
     ContainerSpec {
-        name: format!("{}-shell-{random}", spec.id),
+        name: format!("{}-shell-{}", spec.id, random()),
         entrypoint: Some(vec!["/bin/sh".to_owned(), "-c".to_owned(), "cat >/dev/null".to_owned()]),
         labels: [(place::SHELL.to_owned(), spec.id.to_string())].into_iter().chain(place::owned(&marks::owner(attempt))).collect(),
         network: create::of(spec).options.network.clone(),
         hostname: Some(spec.id.to_string()),
         ..create::place_of(spec)
     }
+}
+
+/// Returns a word that no other shell has.
+fn random() -> String {
+    let mut random = [0; 4];
+    getrandom::fill(&mut random).expect("the system has random numbers");
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Runs a command in a container, and returns its code with what it wrote.
+async fn run(engine: &Engine, container: &str, command: Vec<String>) -> Result<(Option<i32>, String), Error> {
+    let mut exec = engine.exec(container, &ExecSpec { command, ..ExecSpec::default() }).await?;
+    let mut said = Vec::new();
+    while let Some(piece) = exec.output.next().await {
+        let (Piece::Out(bytes) | Piece::Err(bytes)) = piece?;
+        said.extend_from_slice(&bytes);
+    }
+    Ok((code(engine, &exec.id).await, String::from_utf8_lossy(&said).trim().to_owned()))
 }
 
 /// Unpacks the snapshot, and makes the folders of the outputs.
@@ -192,14 +253,9 @@ async fn unpack(engine: &Engine, container: &str, spec: &JobSpec) -> Result<(), 
     let tidy = ["rm", "-f", &archive].map(str::to_owned).to_vec();
     let make: Vec<String> = ["mkdir", "-p", &work].map(str::to_owned).into_iter().chain(folders).collect();
     for command in [unpack, tidy, make] {
-        let mut exec = engine.exec(container, &ExecSpec { command, ..ExecSpec::default() }).await?;
-        let mut said = Vec::new();
-        while let Some(piece) = exec.output.next().await {
-            let (Piece::Out(bytes) | Piece::Err(bytes)) = piece?;
-            said.extend_from_slice(&bytes);
-        }
-        if code(engine, &exec.id).await != Some(0) {
-            return Err(failed(String::from_utf8_lossy(&said).trim().to_owned()));
+        match run(engine, container, command).await? {
+            (Some(0), _) => {}
+            (_, said) => return Err(failed(said)),
         }
     }
     Ok(())
