@@ -30,7 +30,7 @@ use resolve::Goal;
 
 pub use definition::{Definition, Definitions};
 pub use error::Error;
-pub use image::{BaseImage, BuiltImage, Images, Leftover, VENV};
+pub use image::{BaseImage, BuiltImage, Images, Leftover, Push, VENV};
 pub use inputs::Inputs;
 pub use python::Interpreter;
 pub use section::{PythonRequest, Repository, Section};

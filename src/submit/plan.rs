@@ -31,6 +31,8 @@ pub struct Plan {
     pub listing: Listing,
     /// What of the environment is there.
     pub inspection: environment::Inspection,
+    /// Where its image would be sent, if anywhere.
+    pub push: Option<environment::Push>,
     /// What is asked of the environment.
     pub environment: environment::Spec,
     /// How the script is attached; never `Auto`.
@@ -186,6 +188,7 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
     }
     let site = Site::of(&run.target.value, dirs, variables).await?;
     let inspection = site.inspect(&environment, again.as_ref().map(|again| &again.kept.environment)).await?;
+    let push = site.would_push(&environment, &inspection).await?;
     warnings.extend(tracker.skew(inspection.lock.as_deref(), &environment));
     let ways = chosen.0.ways(&wanted(&run)).await?;
     let experiment =
@@ -198,6 +201,7 @@ pub async fn plan(loaded: Loaded, again: Option<Again>, dirs: &Dirs, variables: 
         name,
         listing,
         inspection,
+        push,
         environment,
         attach,
         capabilities,

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::describe::Place;
 use super::{Error, hosted, targets};
 use crate::engine::{Endpoint, Engine};
-use crate::environment::{Base, Definitions, Environment, EnvironmentId, Environments, Fixed, Images, Inspection, Progress, Spec, VENV};
+use crate::environment::{
+    Base, Definitions, Environment, EnvironmentId, Environments, Fixed, Images, Inspection, Progress, Push, Spec, VENV,
+};
 use crate::support::dirs::Dirs;
 use crate::target;
 use crate::target::azureml::BASE_IMAGE;
@@ -49,6 +51,14 @@ impl Site {
             (Self::Engine(images), None) => images.inspect(spec).await?,
             (Self::Engine(images), Some(fixed)) => images.inspect_fixed(spec, fixed).await?,
         })
+    }
+
+    /// Says where the environment's image would be sent, if anywhere.
+    pub(super) async fn would_push(&self, spec: &Spec, found: &Inspection) -> Result<Option<Push>, Error> {
+        match self {
+            Self::Here(_) | Self::Service(_) => Ok(None),
+            Self::Engine(images) => Ok(images.would_push(spec, found).await?),
+        }
     }
 
     /// Makes the environment, or takes the one that is there.

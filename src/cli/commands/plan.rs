@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::{Args, ValueEnum};
+use sendoff::environment::Push;
 use sendoff::job::JobId;
 use sendoff::submit::{Options, Past, Plan, Rehearsal, Tracker, plan, rehearse};
 use sendoff::support::hints::Hints;
@@ -122,6 +123,7 @@ fn overview(plan: &Plan, rehearsal: &Rehearsal, problem: Option<String>) -> Stri
         lines.push(("", format!("{:>10}  {}", Size(file.size).to_string(), file.path)));
     }
     lines.push(("environment", environment(plan)));
+    lines.extend(plan.push.as_ref().map(|push| ("push", pushed(push))));
     let command = match &rehearsal.spec.command {
         sendoff::job::Command::Program(words) => sendoff::support::shell::join(words),
         sendoff::job::Command::Shell(line) => line.clone(),
@@ -173,6 +175,13 @@ fn environment(plan: &Plan) -> String {
     };
     let packages = found.lock.as_ref().map(|lock| format!(", {}", Count(packages(lock).len(), "package"))).unwrap_or_default();
     format!("{state}; {python}{packages}")
+}
+
+fn pushed(push: &Push) -> String {
+    if push.is_done {
+        return format!("`{}` was sent before", push.image);
+    }
+    format!("the environment's image would be sent to `{}`, {}", push.image, push.login)
 }
 
 fn packages(lock: &str) -> Vec<&str> {

@@ -93,6 +93,17 @@ struct EnvironmentPlan<'a> {
     python: Option<&'a str>,
     interpreter: Option<&'a Path>,
     packages: Option<Vec<&'a str>>,
+    /// Where its image would be sent; `null` when it stays where it is built.
+    push: Option<PushPlan<'a>>,
+}
+
+#[derive(Serialize)]
+struct PushPlan<'a> {
+    image: &'a str,
+    /// Whose login would be used, in words.
+    login: String,
+    /// Whether it was sent before.
+    done: bool,
 }
 
 #[derive(Serialize)]
@@ -183,6 +194,7 @@ impl<'a> PlanReport<'a> {
                 python: found.python.as_ref().map(|python| python.version.as_str()),
                 interpreter: found.python.as_ref().map(|python| python.path.as_path()),
                 packages: found.lock.as_ref().map(lines),
+                push: plan.push.as_ref().map(|push| PushPlan { image: &push.image, login: push.login.to_string(), done: push.is_done }),
             },
             variables: variables(&rehearsal.spec.variables),
             node_variables: rehearsal.nodes.iter().map(|node| variables(node)).collect(),

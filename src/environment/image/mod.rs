@@ -12,6 +12,7 @@ mod base;
 mod dockerfile;
 mod kept;
 mod layers;
+mod push;
 mod recipe;
 mod settings;
 mod steps;
@@ -23,7 +24,7 @@ use super::requirements::Requirements;
 use super::resolve::{self, Goal};
 use super::{Base, Environment, EnvironmentId, Error, Fixed, Inputs, Inspection, Progress, Spec, Step, inputs};
 use crate::engine::build::{Builder, Order};
-use crate::engine::{Engine, Image, login};
+use crate::engine::{Engine, Image};
 use crate::support::dirs::Dirs;
 use crate::support::fs;
 use crate::support::lock::Lock;
@@ -37,6 +38,7 @@ use steps::Steps;
 pub use base::BaseImage;
 pub(super) use base::python_version;
 pub use kept::Leftover;
+pub use push::Push;
 
 /// The venv inside of every image.
 pub const VENV: &str = "/opt/sendoff/env";
@@ -196,38 +198,6 @@ impl Images {
         let spec = Requirements::of(spec).map_or_else(|_| spec.clone(), |wanted| wanted.indexes(spec));
         let made = self.build_once(&spec, fixed, &image, progress).await?;
         self.pushed(made, &spec, false, progress).await
-    }
-
-    /// Sends an environment's image where the spec says, unless that was done before; `again` does it all the same.
-    async fn pushed(&self, made: Environment, spec: &Spec, again: bool, progress: &dyn Progress) -> Result<Environment, Error> {
-        let (Some(repository), Some(image)) = (&spec.push, &made.image) else { return Ok(made) };
-        // A registry that has lost it is told again with `--upgrade`.
-        let digest = inputs::digest(format!("{repository}\n{}", image.id).as_bytes());
-        let mark = self.dirs.cache.join("images").join(format!("{}.{}.pushed", made.id.short(), &digest[..12]));
-        if again || !mark.exists() {
-            let reference = self.push(image, repository, progress).await?;
-            progress.step(Step::Pushed { image: reference.clone() });
-            fs::write_atomic(&mark, reference.as_bytes())?;
-        }
-        Ok(made)
-    }
-
-    /// Sends an environment's image to a repository (`registry.test/team/images`), and returns the name with its digest, by which any machine
-    /// gets exactly this image. Layers that are there already are not sent again.
-    pub async fn push(&self, image: &BuiltImage, repository: &str, progress: &dyn Progress) -> Result<String, Error> {
-        let tag = image.name.rsplit_once(':').map_or("latest", |(_, tag)| tag);
-        let reference = format!("{repository}:{tag}");
-        progress.step(Step::Pushing { image: reference.clone() });
-        self.engine.tag(&image.id, &reference).await?;
-        let login = {
-            let reference = reference.clone();
-            blocking(move || login::for_image(&reference)).await
-        };
-        // The client does not say which layer it is about.
-        self.engine.push(&reference, login.as_ref(), &|_| {}).await?;
-        let pushed = self.engine.image(&reference).await?;
-        let named = |digest: &String| digest.rsplit_once('@').is_some_and(|(name, _)| name == repository);
-        Ok(pushed.and_then(|image| image.digests.into_iter().find(named)).unwrap_or(reference))
     }
 
     /// Returns where an environment is, or will be: its folder and its interpreter, both in the image, and the lock file that a live job

@@ -147,10 +147,18 @@ fn own_registry_gets_an_environment_and_gives_it_back_as_a_private_base() {
     for (name, value) in log_in(&sandbox, &registry) {
         sandbox.set(name, &value);
     }
+    let planned = |sandbox: &crate::support::Sandbox| {
+        let text = sandbox.sendoff(&["plan", "--no-tracking"]).expect(0).stdout;
+        text.lines().find_map(|line| Some(line.strip_prefix("push ")?.trim().to_owned())).expect("it says so")
+    };
+    let plan = planned(&sandbox);
+    assert!(plan.starts_with(&format!("the environment's image would be sent to `{repository}:")), "{plan}");
+    assert!(plan.ends_with(", with what the helper `docker-credential-test` knows"), "{plan}");
     let pushed = submit(&sandbox, "one").expect(0);
     let name = format!("note: the environment's image is `{repository}@sha256:");
     assert!(pushed.stderr.contains(&name), "{}", pushed.stderr);
     assert!(!pushed.stderr.contains(PASSWORD), "{}", pushed.stderr);
+    assert!(planned(&sandbox).ends_with("` was sent before"));
     // Once is enough.
     assert!(!submit(&sandbox, "two").expect(0).stderr.contains("pushing"));
 
