@@ -82,6 +82,16 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The engine's machine does not run programs of the base image's platform.
+    #[error("the container engine's machine is `{engine}` and does not run the programs of the image {image}, which are for `{platform}`")]
+    ForeignPlatform {
+        /// The image, or the Dockerfile that it is of.
+        image: String,
+        /// Its platform.
+        platform: String,
+        /// That of the engine.
+        engine: String,
+    },
     /// The base image is of a platform that packages are not made for.
     #[error("packages cannot be installed into the image {image}: {reason}")]
     Platform {
@@ -113,7 +123,7 @@ pub enum Error {
 impl Error {
     /// Returns whether no environment can be made from the base image.
     pub(super) fn is_base_unfit(&self) -> bool {
-        matches!(self, Self::NoPythonInImage { .. } | Self::Platform { .. })
+        matches!(self, Self::NoPythonInImage { .. } | Self::Platform { .. } | Self::ForeignPlatform { .. })
     }
 
     /// Returns whether an index denies a release that the lock has from it.
@@ -172,6 +182,10 @@ impl Hints for Error {
             Self::NoPythonInImage { .. } => {
                 vec!["take an image with Python, such as `python:3.11-slim`".to_owned()]
             }
+            Self::ForeignPlatform { engine, .. } => vec![
+                format!("take an image for `{engine}`, and remove `compute_target.platform` or set it to that"),
+                "or have the engine's machine emulate it: its packages `qemu-user-static` and `binfmt-support`".to_owned(),
+            ],
             Self::Platform { .. } => vec!["take an image made of Debian packages, such as `python:3.11-slim`".to_owned()],
             Self::CredentialsInImage => vec!["use Docker Engine 20.10 or newer, or an index that wants none".to_owned()],
             Self::BaseGone(_) => vec!["submit the run config itself: it finds or builds the image anew".to_owned()],

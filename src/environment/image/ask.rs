@@ -100,6 +100,7 @@ pub(super) async fn ask(engine: &Engine, cache: &Path, image: &Image, name: &str
     let python = match (code, said) {
         (Some(0), Some(python)) => python,
         (Some(3), _) => return Err(none("neither `python3` nor `python` is on its PATH")),
+        (_, _) if text.contains("exec format error") => return Err(foreign(engine, image, name).await?),
         (_, _) => return Err(none(text.lines().last().unwrap_or("it did not answer"))),
     };
     let path = file(cache, image);
@@ -109,6 +110,13 @@ pub(super) async fn ask(engine: &Engine, cache: &Path, image: &Image, name: &str
         let _ = fs::write_atomic(path, &text);
     }
     Ok(python)
+}
+
+/// Says that the engine's machine cannot run what is in the image.
+async fn foreign(engine: &Engine, image: &Image, name: &str) -> Result<Error, Error> {
+    let about = engine.about().await?;
+    let engine = format!("{}/{}", about.os, about.architecture);
+    Ok(Error::ForeignPlatform { image: name.to_owned(), platform: image.platform.clone(), engine })
 }
 
 async fn run(engine: &Engine, container: &str) -> Result<(Option<i32>, String), crate::engine::Error> {

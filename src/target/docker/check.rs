@@ -41,7 +41,7 @@ pub(super) async fn capabilities(engine: &Engine, asked: &DockerSpec) -> Result<
         shared_memory: true,
         nodes: true,
         refusals,
-        notes: volumes(engine, &asked.options.mounts).await?,
+        notes: volumes(engine, &asked.options.mounts).await?.into_iter().chain(foreign(&about, asked)).collect(),
     })
 }
 
@@ -71,6 +71,16 @@ async fn network(engine: &Engine, name: Option<&str>) -> Result<Option<Refusal>,
     let others = nearest(name, there.iter().map(String::as_str))
         .map_or_else(|| format!("it has {}; `docker network create` makes one", all_of(&there)), |near| format!("did you mean `{near}`?"));
     Ok(Some(refusal("compute_target.network", format!("the container engine has no network `{name}`; {others}"))))
+}
+
+/// Says that the engine's machine would have to emulate what is asked for.
+fn foreign(about: &About, asked: &DockerSpec) -> Option<String> {
+    let wanted = &asked.options.platform.as_ref()?.0;
+    let own = format!("{}/{}", about.os, about.architecture);
+    let is_own = *wanted == own || wanted.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('/'));
+    (!is_own).then(|| {
+        format!("the container engine's machine is `{own}`: it runs `{wanted}` (`compute_target.platform`) only where it has an emulator for it (QEMU), and slowly")
+    })
 }
 
 /// Names places in the container that two mounts want.

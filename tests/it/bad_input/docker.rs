@@ -64,7 +64,7 @@ fn all_that_an_engine_cannot_give_is_named_at_once_before_anything_is_made() {
     assert!(run.stderr.contains("`compute_target.network`: the container engine has no network"), "{}", run.stderr);
     // Nodes share one machine: its memory cannot be promised to each, its CPUs they can take in turns.
     let (memory, cpus) = engine(async |engine| engine.about().await.map(|about| (about.memory, about.cpus)).expect("it answers"));
-    let nodes = format!("resources={{nodes: 2, memory: {}MiB, cpus: {cpus}}}", memory * 6 / 10 >> 20);
+    let nodes = format!("resources={{nodes: 2, memory: {}MiB, cpus: {cpus}}}", (memory * 6 / 10) >> 20);
     let run = sandbox.sendoff(&["plan", "--no-tracking", "--set", &nodes]).expect(244);
     let reason = run.stderr.lines().next().and_then(|line| line.split_once("cannot honour `resources.memory`: it has "));
     assert!(reason.is_some_and(|(_, text)| text.contains(", and the 2 nodes together ask for ")), "{}", run.stderr);
@@ -155,6 +155,36 @@ fn images_without_a_python_that_packages_are_made_for_are_refused_and_removed() 
     assert_snapshot!(leaves_nothing(&sandbox, 245), @r"
     error: packages cannot be installed into the image of `[SANDBOX]/project/Dockerfile`: its C library is not glibc (Alpine's is musl)
     hint: take an image made of Debian packages, such as `python:3.11-slim`
+    ");
+}
+
+#[test]
+#[ignore = "needs a container engine"]
+fn an_image_of_another_processor_is_refused_with_both_their_names() {
+    let own = engine(async |engine| engine.about().await.expect("it answers").architecture);
+    // The head of a program, for a processor that this one is not.
+    let (foreign, machine) = if own == "arm64" { ("amd64", 62_u8) } else { ("arm64", 183) };
+    let sandbox = docker("{dockerfile: Dockerfile}");
+    let mut program = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();
+    program.extend([machine, 0, 1, 0, 0, 0]);
+    program.resize(4096, 0);
+    std::fs::write(sandbox.project().join("sh"), program).expect("writable");
+    sandbox.file("Dockerfile", "FROM scratch\nCOPY --chmod=755 sh /bin/sh\n");
+    sandbox.file(
+        "run.yaml",
+        &format!(
+            "script: train.py\ncompute_target: {{type: docker, platform: linux/{foreign}}}\nenvironment: {{dockerfile: Dockerfile}}\n"
+        ),
+    );
+    let plan = sandbox.sendoff(&["plan", "--no-tracking"]).expect(0);
+    let note =
+        format!("note: the container engine's machine is `linux/{own}`: it runs `linux/{foreign}` (`compute_target.platform`) only where");
+    assert!(plan.stderr.contains(&note), "{}", plan.stderr);
+    let said = leaves_nothing(&sandbox, 245).replace(&format!("linux/{own}"), "linux/[OWN]").replace(foreign, "[FOREIGN]");
+    assert_snapshot!(said, @r"
+    error: the container engine's machine is `linux/[OWN]` and does not run the programs of the image of `[SANDBOX]/project/Dockerfile`, which are for `linux/[FOREIGN]`
+    hint: take an image for `linux/[OWN]`, and remove `compute_target.platform` or set it to that
+    hint: or have the engine's machine emulate it: its packages `qemu-user-static` and `binfmt-support`
     ");
 }
 
