@@ -1,6 +1,15 @@
 //! What a job leaves on its engine because it was asked to, or because something was killed; and who removes it.
 
-use crate::support::{Run, Sandbox, wait_until};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use sendoff::engine::{ContainerSpec, Removal};
+use sendoff::support::platform;
+use sendoff::target::docker::{owner, place};
+use sha2::{Digest, Sha256};
+
+use crate::support::{Run, Sandbox, engine, wait_until};
 
 /// A sandbox whose containers go with it.
 struct World {
@@ -146,4 +155,119 @@ fn docker_containers_of_shells_that_were_killed_end_by_themselves_and_go() {
     let found = world.garbage(&["--yes"]);
     assert!(found.len() == 1 && found[0].starts_with("[JOB]-shell-") && found[0].contains(", a shell of the job [JOB] on "), "{found:?}");
     assert_eq!(sandbox.containers(), [""; 0]);
+}
+
+/// Makes an image of one file, with labels as environments have them.
+fn image(id: &str, cache: &Path) {
+    let owner = Sha256::digest(format!("{}\n{}", platform::host_name(), cache.display()).as_bytes());
+    let owner: String = owner.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let script = r#"tar -c -C / etc/hostname | docker import -c "LABEL sendoff.environment=$0 sendoff.owner=$1" - "sendoff/env:$2""#;
+    let short = &id[..12];
+    let made = Command::new("sh").args(["-ec", script, id, &owner, short]).stdout(Stdio::null()).status();
+    assert!(made.expect("a shell runs").success());
+}
+
+#[test]
+#[ignore = "needs a Docker engine"]
+fn docker_networks_volumes_and_images_go_when_they_are_ours_or_of_a_home_that_is_gone_and_no_others() {
+    let world = World::new("kinds");
+    let job = world.job.as_str();
+    // An engine is asked that was used.
+    world.submit(&[]).expect(0);
+    let neighbour = tempfile::tempdir().expect("a folder");
+    let (ours, theirs) = (world.sandbox.home().join("data"), neighbour.path().to_owned());
+    let known = |data: &Path| owner::store(data).expect("writable");
+    let labels = |data: &Path, store: &str, of: &str| -> BTreeMap<String, String> {
+        let pairs = [
+            (place::OWNER, data.display().to_string()),
+            (place::STORE, store.to_owned()),
+            (place::MACHINE, platform::host_name()),
+            (place::JOB, of.to_owned()),
+            (place::ATTEMPT, "1".to_owned()),
+        ];
+        pairs.map(|(name, value)| (name.to_owned(), value)).into()
+    };
+    let unknown = format!("{job}-nobody");
+    let gone = Path::new("/nonexistent/sendoff");
+    let made = [
+        ("ours", labels(&ours, &known(&ours), &unknown)),
+        ("gone", labels(gone, "0123", &unknown)),
+        ("theirs", labels(&theirs, &known(&theirs), &unknown)),
+        (
+            "elsewhere",
+            [labels(gone, "0123", &unknown), [(place::MACHINE.to_owned(), "another".to_owned())].into()].into_iter().flatten().collect(),
+        ),
+        ("foreign", BTreeMap::new()),
+        ("unnamed", [(place::OWNER.to_owned(), gone.display().to_string())].into()),
+    ];
+    let container = |name: &str, labels: &BTreeMap<String, String>| ContainerSpec {
+        name: format!("{job}-{name}"),
+        image: "python:3.11-slim".to_owned(),
+        command: vec!["true".to_owned()],
+        labels: labels.clone(),
+        network: Some("none".to_owned()),
+        ..ContainerSpec::default()
+    };
+    engine(async |engine| {
+        for (name, labels) in &made {
+            let name = format!("{job}-{name}");
+            engine.create_network(&name, labels).await.expect("it is free");
+            engine.create_volume(&name, labels).await.expect("it is free");
+        }
+        for (name, labels) in &made {
+            engine.create(&container(name, labels)).await.expect("it is free");
+            engine.start(&format!("{job}-{name}")).await.expect("it is there");
+            engine.wait(&format!("{job}-{name}")).await.expect("it is there");
+        }
+    });
+    let hash = |text: &str| Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (own_image, other_image) = (hash(&format!("{job} ours")), hash(&format!("{job} theirs")));
+    image(&own_image, &world.sandbox.home().join("cache"));
+    image(&other_image, &theirs.join("cache"));
+
+    let removed = world.sandbox.sendoff(&["gc", "--yes", "--output", "json"]).expect(0).json();
+    let mut names: Vec<String> = removed["items"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|item| format!("{} {}", item["kind"].as_str().expect("a word"), item["name"].as_str().expect("a name")))
+        .filter(|item| item.contains(job) || item.contains(&own_image[..12]) || item.contains(&other_image[..12]))
+        .filter(|item| ["container ", "network ", "volume ", "image "].iter().any(|kind| item.starts_with(kind)))
+        .map(|item| item.replace(job, "[JOB]").replace(&own_image[..12], "[OWN]").replace(" on `/var/run/docker.sock`", ""))
+        .collect();
+    names.sort();
+    let left = engine(async |engine| {
+        let mut left = Vec::new();
+        for (name, _) in &made {
+            let name = format!("{job}-{name}");
+            let there = [
+                engine.inspect(&name).await.expect("it answers").is_some(),
+                engine.inspect_network(&name).await.expect("it answers").is_some(),
+                engine.inspect_volume(&name).await.expect("it answers").is_some(),
+            ];
+            left.push(there);
+            engine.remove(&name, Removal::Forced).await.expect("it goes");
+            engine.remove_network(&name).await.expect("it goes");
+            engine.remove_volume(&name).await.expect("it goes");
+        }
+        let other = format!("sendoff/env:{}", &other_image[..12]);
+        assert!(engine.image(&other).await.expect("it answers").is_some(), "another cache's");
+        engine.remove_image(&other).await.expect("it goes");
+        assert!(engine.image(&format!("sendoff/env:{}", &own_image[..12])).await.expect("it answers").is_none());
+        left
+    });
+    assert_eq!(
+        names,
+        [
+            "container [JOB]-ours, of a job that nobody knows",
+            "image sendoff/env:[OWN]",
+            "network [JOB]-gone, of the home `/nonexistent/sendoff`, which is gone",
+            "network [JOB]-ours, of a job that nobody knows",
+            "volume [JOB]-gone, of the home `/nonexistent/sendoff`, which is gone",
+            "volume [JOB]-ours, of a job that nobody knows",
+        ]
+    );
+    // Of a home that is gone, a container goes a day later.
+    let stays = [true; 3];
+    assert_eq!(left, [[false; 3], [true, false, false], stays, stays, stays, stays]);
 }
