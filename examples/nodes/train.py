@@ -4,6 +4,7 @@ What torch.distributed does is done by hand here, with nothing but sockets: the 
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import random
@@ -13,7 +14,7 @@ import time
 
 
 class Group:
-    """The nodes of the job: all send to the first one, which adds up and sends back."""
+    """The processes of the job, one or more on each of its nodes: all send to the first one, which adds up and sends back."""
 
     def __init__(self):
         self.rank, self.size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -57,13 +58,13 @@ def main():
     arguments = parser.parse_args()
 
     group = Group()
-    print(f"node {group.rank} of {group.size} on {socket.gethostname()}", flush=True)
+    print(f"process {group.rank} of {group.size} on {socket.gethostname()}", flush=True)
     generator = random.Random(group.rank)
     data = [(x, 3 * x + 1 + generator.gauss(0, 0.1)) for x in (generator.uniform(-1, 1) for _ in range(500))]
 
     # Every node reports its part; the MLflow run is one, and the first node tells it how the training goes.
     mlflow = None
-    if group.rank == 0 and "MLFLOW_TRACKING_URI" in os.environ:
+    if group.rank == 0 and "MLFLOW_TRACKING_URI" in os.environ and importlib.util.find_spec("mlflow"):
         import mlflow
 
         mlflow.log_params({"steps": arguments.steps, "nodes": group.size})

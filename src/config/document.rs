@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::PathKind;
 use crate::document;
+use crate::job::{AssetType, InputMode, OutputMode};
 use crate::support::memory::Memory;
-use crate::support::yaml::{Context, Grammar, List, Map, Node, Parsed, Place, Read, Text, word};
-use crate::target::config::{Resources, Target};
+use crate::support::yaml::{Context, List, Map, Node, Parsed, Place, Read, Text};
+use crate::target::config::{Resources, Target, hosted};
 use crate::{auth, environment, tracking};
 
 document! {
@@ -20,6 +20,8 @@ document! {
         experiment_name: Text,
         /// The name of the MLflow run; default: a readable generated one.
         display_name: Text,
+        /// What the job is about; it is the description of the MLflow run.
+        description: Text,
         /// The folder that is sent, relative to this file; default: the nearest folder upward that contains the script.
         source_directory | "code": Text,
         /// The Python file or notebook that runs, relative to the source directory.
@@ -48,6 +50,16 @@ document! {
         secrets_in_clear: Parsed<bool>,
         /// What the job may use.
         resources: Resources,
+        /// How the processes of a job on Azure ML are started and told of each other.
+        distribution: hosted::Distribution,
+        /// As whom a job on Azure ML reads and writes data; default: as the workspace lets jobs.
+        identity: hosted::Identity,
+        /// Programs beside a job on Azure ML that people can reach, by names of yours.
+        services: Map<hosted::JobService>,
+        /// The place of a job on Azure ML in the queue.
+        queue_settings: hosted::QueueSettings,
+        /// Properties of a job on Azure ML, which cannot be changed once they are set.
+        properties: Map<Text>,
         /// Azure ML's place of a time limit.
         limits: Limits,
         /// Who tracks the job.
@@ -107,18 +119,30 @@ document! {
 document! {
     /// A file or folder that the job reads.
     pub struct InputFile {
-        /// Whether it is a file or a folder.
-        r#type: Parsed<PathKind>,
-        /// Where it is, relative to this file; `target:/scratch/x` names what is on the target already.
+        /// What it is: `uri_file` or `uri_folder`; on Azure ML also `mltable`, `custom_model`, `mlflow_model` or `triton_model`.
+        r#type: Parsed<AssetType>,
+        /// Where it is, relative to this file; `target:/scratch/x` names what is on the target already. On Azure ML also an address
+        /// (`azureml://datastores/...`, `https://...`, `wasbs://...`, `abfss://...`) or what is registered (`azureml:NAME:VERSION`,
+        /// `azureml:NAME@latest`).
         path: Text,
+        /// How a job on Azure ML gets at it: `ro_mount` (the default), `rw_mount`, `download`, `direct`, `eval_mount` or `eval_download`.
+        mode: Parsed<InputMode>,
     }
 }
 
 document! {
     /// A file or folder that the job leaves.
     pub struct OutputFile {
-        /// Whether it is a file or a folder; default: a folder.
-        r#type: Parsed<PathKind>,
+        /// What it is: `uri_file` or `uri_folder`, the default; on Azure ML also `mltable` and the kinds of models.
+        r#type: Parsed<AssetType>,
+        /// How an output on Azure ML gets to storage: `rw_mount` (the default), `upload` or `direct`.
+        mode: Parsed<OutputMode>,
+        /// Where it goes on Azure ML (`azureml://datastores/...`); default: a place of the job's own.
+        path: Text,
+        /// The name under which Azure ML registers it.
+        name: Text,
+        /// The version of that; default: the next one.
+        version: Text,
     }
 }
 
@@ -211,17 +235,5 @@ impl JsonSchema for TargetChoice {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [{ "type": "string" }, generator.subschema_for::<Target>()] })
-    }
-}
-
-impl Grammar for PathKind {
-    const EXAMPLE: &'static str = "uri_folder";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        word(text, &[("uri_file", Self::File), ("uri_folder", Self::Folder)])
-    }
-
-    fn schema() -> Schema {
-        json_schema!({ "enum": ["uri_file", "uri_folder"] })
     }
 }

@@ -51,6 +51,7 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     let mut rows = Rows::default();
     rows.sourced("experiment_name", values.experiment_name, String::clone, "the repository's name, else the folder's");
     rows.text("display_name", document.display_name.as_ref(), "the job id");
+    rows.text("description", document.description.as_ref(), "which job it is, and where");
     let directory = document.source_directory.as_ref().map_or(Origin::Default, |text| layers::origin(&text.place));
     rows.value("source_directory", values.source_directory.display().to_string(), directory);
     if document.command.is_none() {
@@ -77,6 +78,7 @@ pub(super) fn explain(values: &Values<'_>) -> Vec<Explained> {
     let nodes = resources.nodes.as_ref().map_or((1, Origin::Default), |nodes| (nodes.value, nodes.origin.clone()));
     rows.value("resources.nodes", nodes.0.to_string(), nodes.1);
     rows.sourced("resources.max_duration", resources.max_duration.as_ref(), |limit| Span(*limit).to_string(), "no limit");
+    rows.hosted(document);
     let uri = &values.tracking.uri;
     rows.value("tracking.uri", uri.value.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string), uri.origin.clone());
     let attach = &values.tracking.attach;
@@ -157,6 +159,9 @@ impl Rows {
                 InputValue::File(file) => {
                     self.parsed(&format!("inputs.{}.type", name.text), file.r#type.as_ref(), "");
                     self.text(&format!("inputs.{}.path", name.text), file.path.as_ref(), "");
+                    if file.mode.is_some() {
+                        self.parsed(&format!("inputs.{}.mode", name.text), file.mode.as_ref(), "");
+                    }
                 }
             }
         }
@@ -172,6 +177,39 @@ impl Rows {
                 Some(kind) => self.parsed(&key, Some(kind), ""),
                 None => self.value(&key, "uri_folder".to_owned(), Origin::Default),
             }
+            if output.0.mode.is_some() {
+                self.parsed(&format!("outputs.{}.mode", name.text), output.0.mode.as_ref(), "");
+            }
+            for (key, text) in [("path", &output.0.path), ("name", &output.0.name), ("version", &output.0.version)] {
+                if text.is_some() {
+                    self.text(&format!("outputs.{}.{key}", name.text), text.as_ref(), "");
+                }
+            }
+        }
+    }
+
+    /// Explains what only Azure ML honours.
+    fn hosted(&mut self, document: &RunConfig) {
+        const NONE: &str = "none";
+        self.parsed_below("distribution", document.distribution.as_ref().and_then(|section| section.r#type.as_ref()));
+        self.parsed_below("identity", document.identity.as_ref().and_then(|section| section.r#type.as_ref()));
+        if document.services.as_ref().is_none_or(|map| map.entries.is_empty()) {
+            self.absent("services", NONE);
+        }
+        for (name, service) in document.services.iter().flat_map(|map| &map.entries) {
+            self.parsed(&format!("services.{}.type", name.text), service.r#type.as_ref(), NONE);
+        }
+        let queue = document.queue_settings.as_ref();
+        self.parsed("queue_settings.job_tier", queue.and_then(|queue| queue.job_tier.as_ref()), "the target's");
+        self.parsed("queue_settings.priority", queue.and_then(|queue| queue.priority.as_ref()), "the service's own");
+        self.map("properties", document.properties.as_ref());
+    }
+
+    /// Explains a section by its kind.
+    fn parsed_below<T>(&mut self, section: &str, kind: Option<&Parsed<T>>) {
+        match kind {
+            Some(_) => self.parsed(&format!("{section}.type"), kind, ""),
+            None => self.absent(section, "none"),
         }
     }
 

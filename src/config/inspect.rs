@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use super::check::is_address;
 use super::document::{InputValue, RunConfig};
-use super::{PathKind, requirement};
+use super::requirement;
+use crate::job::AssetType;
 use crate::support::yaml::{Context, Node, Place, Source, Text};
 
 /// Returns the source directory: as written, else the nearest folder upward that contains the script and is not above the repository's root.
@@ -59,6 +61,7 @@ pub(super) fn inspect(
         let InputValue::File(file) = value else { continue };
         if let (Some(kind), Some(path)) = (&file.r#type, &file.path)
             && !path.text.starts_with("target:")
+            && !is_address(&path.text)
         {
             inspect_input(&name.text, kind.value, &path.place, &folder.join(&path.text), context);
         }
@@ -191,8 +194,12 @@ fn inspect_script(script: &Text, directory: &Path, context: &Context) {
     }
 }
 
-fn inspect_input(name: &str, kind: PathKind, place: &Place, path: &Path, context: &Context) {
-    let right = if kind == PathKind::File { path.is_file() } else { path.is_dir() };
+fn inspect_input(name: &str, kind: AssetType, place: &Place, path: &Path, context: &Context) {
+    let right = match kind {
+        AssetType::File => path.is_file(),
+        AssetType::CustomModel => true,
+        _ => path.is_dir(),
+    };
     if !path.exists() {
         context.find(
             place,

@@ -24,6 +24,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::job::{Asked, AssetType, InputMode, OutputMode};
 use crate::target::config::TargetSpec;
 use crate::{auth, environment, tracking};
 
@@ -66,6 +67,8 @@ pub struct RunConfig {
     pub inherit: Vec<String>,
     /// `secrets`: names of variables of the submitter's environment.
     pub secrets: Vec<String>,
+    /// What only a service does that runs the job.
+    pub asked: Asked,
     /// `resources`, a named target's replacements applied.
     pub resources: Resources,
     /// The tracker, and who chose it; its `uri` is `None` for no tracking.
@@ -179,16 +182,20 @@ pub enum Input {
     /// A file or folder of the submitting machine, absolute.
     Local {
         /// Whether it is a file or a folder.
-        kind: PathKind,
+        kind: AssetType,
         /// Where it is now.
         path: PathBuf,
+        /// How a job gets at it, where a service runs it.
+        mode: Option<InputMode>,
     },
     /// `target:/scratch/x`: what is on the target already.
     OnTarget {
         /// Whether it is a file or a folder.
-        kind: PathKind,
-        /// The path there.
+        kind: AssetType,
+        /// The path there, or an address that its service knows.
         path: String,
+        /// How a job gets at it, where a service runs it.
+        mode: Option<InputMode>,
     },
 }
 
@@ -196,16 +203,15 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// Whether the job writes a file or a folder.
-    pub kind: PathKind,
-}
-
-/// `uri_file` or `uri_folder`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PathKind {
-    /// `uri_file`.
-    File,
-    /// `uri_folder`.
-    Folder,
+    pub kind: AssetType,
+    /// How it gets to storage, where a service runs the job.
+    pub mode: Option<OutputMode>,
+    /// Where it goes there.
+    pub uri: Option<String>,
+    /// The name under which it is registered there.
+    pub name: Option<String>,
+    /// The version of that.
+    pub version: Option<String>,
 }
 
 /// `resources:` after checking.

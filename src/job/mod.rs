@@ -5,6 +5,7 @@
 
 pub mod attempt;
 mod error;
+mod hosted;
 mod id;
 pub mod node;
 mod record;
@@ -14,8 +15,12 @@ mod state;
 pub mod store;
 
 pub use error::Error;
+pub use hosted::{
+    Asked, AssetType, Distribution, Hosted, HostedInput, HostedOutput, Identity, InputMode, JobService, JobTier, OutputMode, Priority,
+    ServiceKind,
+};
 pub use id::{Handle, InvalidId, JobId};
 pub use node::{NodeState, NodeWord};
 pub use record::{Record, TrackerRecord, TrackingRecord};
-pub use spec::{Command, Container, ContainerOptions, Hosted, HostedInput, JobSpec, Launch, Mount, Platform, Request, User};
+pub use spec::{Command, Container, ContainerOptions, JobSpec, Launch, Mount, Platform, Request, User};
 pub use state::{Ending, JobState, Outcome};

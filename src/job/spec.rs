@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::JobId;
+use super::{Hosted, JobId};
 use crate::support::secret::Secret;
 
 /// What runs in a job.
@@ -82,51 +82,6 @@ pub struct JobSpec {
     /// What a service is told beside that runs it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hosted: Option<Hosted>,
-}
-
-/// What a service is told beside that builds the environment of a job, runs and tracks it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Hosted {
-    /// The experiment.
-    pub experiment: String,
-    /// The job's name for people.
-    pub name: String,
-    /// Tags of the job, which is its own MLflow run.
-    pub tags: Vec<(String, String)>,
-    /// What git knows of the source directory, by the service's own names.
-    pub properties: Vec<(String, String)>,
-    /// The inputs.
-    pub inputs: Vec<(String, HostedInput)>,
-    /// The environment's id: the same definition has the same.
-    pub environment: String,
-    /// The image that it starts from.
-    pub image: String,
-    /// The conda file that goes on top.
-    pub conda_file: Option<String>,
-    /// Bytes of `/dev/shm`.
-    pub shared_memory: Option<u64>,
-}
-
-/// An input of a job that a service runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HostedInput {
-    /// A value.
-    Value(String),
-    /// What the service's storage has.
-    There {
-        /// Its address.
-        uri: String,
-        /// Whether it is a folder.
-        folder: bool,
-    },
-    /// A file or folder of this machine.
-    Here {
-        /// Where it is.
-        path: PathBuf,
-        /// Whether it is a folder.
-        folder: bool,
-    },
 }
 
 fn one() -> u32 {

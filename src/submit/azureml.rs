@@ -91,6 +91,7 @@ impl Door for Service {
         Ok(Access {
             resource_manager: cloud.resource_manager.to_owned(),
             credentials: auth::azure(self.address.auth, &cloud.audience(), &self.variables)?,
+            submitter: Some(auth::azure(self.address.auth, &cloud.workspace_audience(), &self.variables)?),
             scope: self.address.scope.clone().ok_or(Error::NotBuilt("a target without a workspace"))?,
             certificate_authority: None,
             storage: None,
@@ -126,6 +127,7 @@ impl Door for Emulation {
                 resource: running.base_url.clone(),
                 authority: running.base_url.clone(),
             }),
+            submitter: None,
             scope: running.scope,
             certificate_authority: Some(running.certificate_authority),
             storage: Some(running.base_url),

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use super::Plan;
 use super::closing::Task;
-use crate::config::{Entry, Input, PathKind, placeholders};
+use crate::config::{Entry, Input, placeholders};
 use crate::environment::{Definition, Environment};
 use crate::job::attempt::Attempt;
-use crate::job::{Command, Container, JobSpec, Launch, Mount, Record, Request};
+use crate::job::{AssetType, Command, Container, JobSpec, Launch, Mount, Record, Request};
 use crate::relay;
 use crate::support::secret::Secret;
 use crate::support::shell;
@@ -83,7 +83,7 @@ impl Parts<'_> {
             python: self.environment.python.clone(),
             variables: self.plain(),
             secrets: run.secrets.clone(),
-            outputs: run.outputs.iter().map(|(name, output)| (name.clone(), output.kind == PathKind::Folder)).collect(),
+            outputs: run.outputs.iter().map(|(name, output)| (name.clone(), output.kind != AssetType::File)).collect(),
             cpus: run.resources.cpus,
             memory: run.resources.memory,
             gpus: run.resources.gpus,

@@ -14,8 +14,9 @@ use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::config::{Entry, Input, PathKind, RunConfig};
-use crate::target::config::{JobTier, TargetConfig, TargetSpec};
+use crate::config::{Entry, Input, Output, RunConfig};
+use crate::job::{Asked, AssetType, InputMode, JobTier, OutputMode};
+use crate::target::config::{TargetConfig, TargetSpec};
 use crate::tracking::Attach;
 
 #[derive(Serialize)]
@@ -26,8 +27,8 @@ struct Canonical<'a> {
     arguments: &'a [String],
     setup: Option<&'a str>,
     /// Name, kind (`value`, or where it is and what) and text; local paths are relative to the run config's folder when they are below it.
-    inputs: Vec<(&'a str, &'static str, String)>,
-    outputs: Vec<(&'a str, &'static str)>,
+    inputs: Vec<(&'a str, String, String)>,
+    outputs: Vec<(&'a str, String)>,
     /// Name and kind.
     target: (&'a str, &'static str),
     environment_variables: &'a [(String, String)],
@@ -53,6 +54,9 @@ struct Canonical<'a> {
     nodes: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workspace: Option<Workspace<'a>>,
+    /// What only a service does that runs the job.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    asked: Option<&'a Asked>,
 }
 
 /// What is said of a workspace of Azure Machine Learning.
@@ -77,7 +81,7 @@ impl<'a> Workspace<'a> {
             workspace_name: azure.workspace.workspace_name.as_deref(),
             compute: azure.compute.as_deref(),
             instance_type: azure.instance_type.as_deref(),
-            job_tier: azure.job_tier.map(JobTier::word),
+            job_tier: azure.job_tier.map(JobTier::wire),
             docker_args: azure.docker_args.as_deref(),
             emulated: target.emulated,
         })
@@ -115,18 +119,14 @@ impl<'a> Container<'a> {
 
 /// Returns the canonical form of what a run config means, once the plan has found its experiment and its way to attach.
 fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
-    let kind = |kind: PathKind| match kind {
-        PathKind::File => "uri_file",
-        PathKind::Folder => "uri_folder",
-    };
     let folder = run.file.parent();
     let input = |input: &Input| match input {
-        Input::Literal(text) => ("value", text.clone()),
-        Input::Local { kind, path } => {
+        Input::Literal(text) => ("value".to_owned(), text.clone()),
+        Input::Local { kind, path, mode } => {
             let path = folder.and_then(|folder| path.strip_prefix(folder).ok()).unwrap_or(path);
-            (if *kind == PathKind::File { "local_file" } else { "local_folder" }, path.display().to_string())
+            (form("local", *kind, *mode), path.display().to_string())
         }
-        Input::OnTarget { kind, path } => (if *kind == PathKind::File { "target_file" } else { "target_folder" }, path.clone()),
+        Input::OnTarget { kind, path, mode } => (form("target", *kind, *mode), path.clone()),
     };
     let canonical = Canonical {
         version: 1,
@@ -145,7 +145,7 @@ fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
                 (name.as_str(), kind, text)
             })
             .collect(),
-        outputs: run.outputs.iter().map(|(name, output)| (name.as_str(), kind(output.kind))).collect(),
+        outputs: run.outputs.iter().map(|(name, output)| (name.as_str(), output_form(output))).collect(),
         target: (&run.target.value.name, run.target.value.config.kind().word()),
         environment_variables: &run.environment_variables,
         inherit: &run.inherit,
@@ -166,8 +166,32 @@ fn canonical(run: &RunConfig, experiment: &str, attach: Attach) -> String {
         container: Container::of(&run.target.value.config),
         nodes: run.resources.nodes.filter(|count| *count > 1),
         workspace: Workspace::of(&run.target.value),
+        asked: Some(&run.asked).filter(|asked| **asked != Asked::default()),
     };
     serde_json::to_string(&canonical).expect("the canonical form is plain JSON")
+}
+
+/// Returns where an input is, what it is, and how the job gets at it when that is said.
+fn form(place: &str, kind: AssetType, mode: Option<InputMode>) -> String {
+    let kind = match kind {
+        AssetType::File => "file",
+        AssetType::Folder => "folder",
+        other => other.word(),
+    };
+    let mode = mode.map(|mode| format!(":{}", mode.word())).unwrap_or_default();
+    format!("{place}_{kind}{mode}")
+}
+
+/// Returns what an output is, and what is said of it beyond that.
+fn output_form(output: &Output) -> String {
+    let more = [
+        ("mode", output.mode.map(OutputMode::word)),
+        ("path", output.uri.as_deref()),
+        ("name", output.name.as_deref()),
+        ("version", output.version.as_deref()),
+    ];
+    let more = more.into_iter().filter_map(|(key, value)| Some(format!(" {key}={}", value?)));
+    std::iter::once(output.kind.word().to_owned()).chain(more).collect()
 }
 
 /// Returns the hash of the canonical form.
@@ -196,6 +220,11 @@ pub(super) fn keys(run: &RunConfig, experiment: &str, attach: Attach) -> Keys {
                 }
             }
             (_, Value::Array(entries)) if entries.is_empty() => {}
+            ("asked", Value::Object(asked)) => {
+                for (name, value) in asked {
+                    keys.insert(named(name).to_owned(), hash(&value.to_string()));
+                }
+            }
             ("entry", entry) => {
                 let key = if entry[0] == "command" { "command" } else { "script" };
                 keys.insert(key.to_owned(), hash(&entry.to_string()));
@@ -221,6 +250,8 @@ fn named(member: &str) -> &str {
         "nodes" => "resources.nodes",
         "experiment" => "experiment_name",
         "attach" => "tracking.attach",
+        "tier" => "queue_settings.job_tier",
+        "priority" => "queue_settings.priority",
         same => same,
     }
 }

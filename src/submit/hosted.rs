@@ -1,9 +1,9 @@
 //! What a service is told of a submission that runs and tracks its jobs itself.
 
 use super::describe::Parts;
-use crate::config::{Input, PathKind};
+use crate::config::{Input, Output};
 use crate::environment::Base;
-use crate::job::{Hosted, HostedInput};
+use crate::job::{Hosted, HostedInput, HostedOutput, InputMode, OutputMode};
 use crate::target::azureml::BASE_IMAGE;
 use crate::target::config::{AzureMlSpec, TargetConfig, TargetSpec};
 
@@ -25,7 +25,7 @@ impl Parts<'_> {
     pub(super) fn hosted(&self) -> Option<Hosted> {
         let run = &self.plan.run;
         of(&run.target.value)?;
-        let (mut tags, mut properties) = (Vec::new(), Vec::new());
+        let (mut tags, mut properties) = (Vec::new(), run.asked.properties.clone());
         for (name, value) in self.tags {
             match name.as_str() {
                 // Git's facts are properties there, by these names.
@@ -46,10 +46,12 @@ impl Parts<'_> {
             tags,
             properties,
             inputs: run.inputs.iter().map(|(name, value)| (name.clone(), input(value))).collect(),
+            outputs: run.outputs.iter().map(|(name, value)| (name.clone(), output(value))).collect(),
             environment: definition.map_or_else(|| UNRESOLVED.to_owned(), |definition| definition.id().to_string()),
             image: definition.map_or_else(|| self.image(), |definition| definition.image.clone()),
             conda_file: definition.and_then(|definition| definition.conda_file.clone()),
             shared_memory: run.resources.shared_memory,
+            asked: run.asked.clone(),
         })
     }
 
@@ -68,9 +70,20 @@ impl Parts<'_> {
 }
 
 fn input(input: &Input) -> HostedInput {
+    let mode = |mode: Option<InputMode>| mode.unwrap_or(InputMode::ReadOnlyMount);
     match input {
         Input::Literal(text) => HostedInput::Value(text.clone()),
-        Input::Local { kind, path } => HostedInput::Here { path: path.clone(), folder: *kind == PathKind::Folder },
-        Input::OnTarget { kind, path } => HostedInput::There { uri: path.clone(), folder: *kind == PathKind::Folder },
+        Input::Local { kind, path, mode: asked } => HostedInput::Here { path: path.clone(), kind: *kind, mode: mode(*asked) },
+        Input::OnTarget { kind, path, mode: asked } => HostedInput::There { uri: path.clone(), kind: *kind, mode: mode(*asked) },
+    }
+}
+
+fn output(output: &Output) -> HostedOutput {
+    HostedOutput {
+        kind: output.kind,
+        mode: output.mode.unwrap_or(OutputMode::ReadWriteMount),
+        uri: output.uri.clone(),
+        name: output.name.clone(),
+        version: output.version.clone(),
     }
 }

@@ -121,6 +121,7 @@ pub(super) fn tag_facts(plan: &Plan, record: &Record, git: Option<&git::Facts>) 
         branch: git.and_then(|git| git.branch.clone()),
         remote: git.and_then(|git| git.remote.clone()),
         dirty: git.is_some_and(|git| git.dirty),
+        description: plan.run.asked.description.clone(),
         own: plan.again.iter().map(|again| ("sendoff.rerun_of".to_owned(), again.job.clone())).chain(plan.run.tags.clone()).collect(),
     }
 }

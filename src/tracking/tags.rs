@@ -23,6 +23,8 @@ pub struct Facts {
     pub remote: Option<String>,
     /// Whether the tree differed from the commit.
     pub dirty: bool,
+    /// What the job is about; `None` says which job it is, and where.
+    pub description: Option<String>,
     /// The user's own.
     pub own: Vec<(String, String)>,
 }
@@ -40,7 +42,10 @@ pub fn tags(facts: &Facts) -> Vec<(String, String)> {
         ("mlflow.user", facts.user.clone()),
         ("mlflow.source.name", facts.source.clone()),
         ("mlflow.source.type", "JOB".to_owned()),
-        ("mlflow.note.content", format!("Submitted by sendoff as job `{}` to `{}`.", facts.job_id, facts.target)),
+        (
+            "mlflow.note.content",
+            facts.description.clone().unwrap_or_else(|| format!("Submitted by sendoff as job `{}` to `{}`.", facts.job_id, facts.target)),
+        ),
     ];
     tags.extend(facts.commit.clone().map(|commit| ("mlflow.source.git.commit", commit)));
     tags.extend(facts.branch.clone().map(|branch| ("mlflow.source.git.branch", branch)));

@@ -75,6 +75,27 @@ fn the_example_digits_trains_and_tracks_in_an_emulated_workspace_on_the_engine()
 
 #[test]
 #[ignore = "needs a container engine"]
+fn two_nodes_train_together_and_the_failure_of_one_ends_both_on_the_engine() {
+    let emulated = Emulated::new();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/nodes/azureml.yaml");
+    // Nothing is built for it: the training needs no packages.
+    let image = "environment={image: 'python:3.11-slim'}";
+    emulated.submit(&[example, "--no-tracking", "--set", image, "--job-id", "together"]).expect(0);
+    for (node, rank) in [("0", 0), ("1", 2)] {
+        let log = emulated.0.sendoff(&["logs", "together", "--node", node]).expect(0).stdout;
+        assert!(log.contains(&format!("process {rank} of 4 on")) && log.contains("y = 3.0"), "{node}: {log}");
+    }
+    emulated.0.sendoff(&["download", "together"]).expect(0);
+    let line = std::fs::read_to_string(emulated.0.project().join("together/model/line.json")).expect("it was downloaded");
+    assert!(line.contains("slope"), "{line}");
+    let scope = emulated.request("together")["properties"]["computeId"].to_string();
+    assert!(scope.contains("/workspaces/vision/computes/cpu-cluster"), "{scope}");
+    let line = "test \"$NODE_RANK\" = 0 || exit 7; sleep 600";
+    emulated.command(line).submit(&["--set", "resources={nodes: 2}", "--set", "distribution={type: pytorch}"]).expect(7);
+}
+
+#[test]
+#[ignore = "needs a container engine"]
 fn the_jobs_own_exit_code_and_its_whole_log_come_back_from_the_engine() {
     let emulated = Emulated::new();
     let run = emulated.command("seq 1 2000; echo last >&2; exit 7").submit(&["--job-id", "seven"]).expect(7);

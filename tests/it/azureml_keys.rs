@@ -24,6 +24,7 @@ const NO_RELAY: &str = "no relay of ours is beside it";
 const KEYS: &[(&str, &str, Fate)] = &[
     ("experiment_name", "experiment_name: iris", Sent(r#""experimentName": "iris""#)),
     ("display_name", "display_name: first", Sent(r#""displayName": "first""#)),
+    ("description", "description: nightly", Sent(r#""description": "nightly""#)),
     ("source_directory", "source_directory: .", Here),
     ("code", "code: .", Here),
     ("script", "script: train.py", Sent("exec python train.py")),
@@ -31,6 +32,16 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("arguments", "command: ls\narguments: [-l]", Sent("ls -l")),
     ("setup", "setup: ulimit -n", Sent("ulimit -n")),
     ("inputs", "inputs: {C: 0.8}", Sent(r#""value": "0.8""#)),
+    ("inputs", "inputs: {d: {type: uri_file, path: data.csv, mode: download}}", Sent(r#""mode": "Download""#)),
+    ("inputs", "inputs: {d: {type: mltable, path: 'azureml:iris:3'}}", Sent("/data/iris/versions/3")),
+    ("inputs", "inputs: {d: {type: mlflow_model, path: 'azureml:net@latest'}}", Sent("azureml:net@latest")),
+    ("inputs", "inputs: {d: {type: uri_file, path: 'https://a.test/x.csv', mode: direct}}", Sent("https://a.test/x.csv")),
+    ("inputs", "inputs: {d: {type: uri_folder, path: 'target:/scratch'}}", Refused("cannot be at `/scratch` of the target")),
+    ("outputs", "outputs: {model: {type: mlflow_model, mode: upload, name: net}}", Sent(r#""assetName": "net""#)),
+    ("outputs", "outputs: {model: {name: net, version: 7}}", Sent(r#""assetVersion": "7""#)),
+    ("outputs", "outputs: {model: {version: 7}}", Refused("`outputs.model.version` has no name")),
+    ("outputs", "outputs: {model: {path: 'azureml://datastores/d/paths/m'}}", Sent("azureml://datastores/d/paths/m")),
+    ("outputs", "outputs: {model: {path: models}}", Refused("cannot go to `models`")),
     ("outputs", "outputs: {model: {}}", Sent(r#""jobOutputType": "uri_folder""#)),
     ("compute", "compute: aml", Sent("computes/cpu-cluster")),
     ("target", "target: aml", Sent("computes/cpu-cluster")),
@@ -38,6 +49,46 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("inherit", "inherit: [DEEP]", Sent(r#""DEEP": "water""#)),
     ("secrets", "secrets: [DEEP]", Refused("Azure ML has no place for secrets")),
     ("secrets_in_clear", "secrets: [DEEP]\nsecrets_in_clear: true", Here),
+    ("distribution.type", "distribution: {type: mpi}", Sent(r#""distributionType": "Mpi""#)),
+    (
+        "distribution.process_count_per_instance",
+        "distribution: {type: pytorch, process_count_per_instance: 4}",
+        Sent(r#""processCountPerInstance": 4"#),
+    ),
+    ("distribution.worker_count", "distribution: {type: tensorflow, worker_count: 2}", Sent(r#""workerCount": 2"#)),
+    ("distribution.worker_count", "distribution: {type: mpi, worker_count: 2}", Refused("of the type `mpi` has no `worker_count`")),
+    (
+        "distribution.parameter_server_count",
+        "distribution: {type: TensorFlow, parameter_server_count: 1}",
+        Sent(r#""parameterServerCount": 1"#),
+    ),
+    ("distribution.port", "distribution: {type: ray, port: 6379}", Sent(r#""port": 6379"#)),
+    ("distribution.address", "distribution: {type: ray, address: head}", Sent(r#""address": "head""#)),
+    ("distribution.include_dashboard", "distribution: {type: ray, include_dashboard: true}", Sent(r#""includeDashboard": true"#)),
+    ("distribution.dashboard_port", "distribution: {type: ray, dashboard_port: 8265}", Sent(r#""dashboardPort": 8265"#)),
+    (
+        "distribution.head_node_additional_args",
+        "distribution: {type: ray, head_node_additional_args: -x}",
+        Sent(r#""headNodeAdditionalArgs": "-x""#),
+    ),
+    (
+        "distribution.worker_node_additional_args",
+        "distribution: {type: ray, worker_node_additional_args: -x}",
+        Sent(r#""workerNodeAdditionalArgs": "-x""#),
+    ),
+    ("identity.type", "identity: {type: user_identity}", Sent(r#""identityType": "UserIdentity""#)),
+    ("identity.type", "identity: {type: aml_token}", Sent(r#""identityType": "AMLToken""#)),
+    ("identity.client_id", "identity: {type: managed, client_id: c}", Sent(r#""clientId": "c""#)),
+    ("identity.client_id", "identity: {type: aml_token, client_id: c}", Refused("only a `managed` identity has an id")),
+    ("identity.object_id", "identity: {type: managed_identity, object_id: o}", Sent(r#""objectId": "o""#)),
+    ("identity.msi_resource_id", "identity: {type: managed, msi_resource_id: r}", Sent(r#""resourceId": "r""#)),
+    ("identity.resource_id", "identity: {type: managed, resource_id: r}", Sent(r#""resourceId": "r""#)),
+    ("services", "services: {lab: {type: jupyter_lab}, own: {type: custom, port: 80, nodes: all}}", Sent(r#""nodesValueType": "All""#)),
+    ("services", "services: {board: {type: tensor_board, log_dir: x, properties: {a: b}}}", Sent(r#""logDir": "x""#)),
+    ("services", "services: {own: {type: custom}}", Refused("has no `port`")),
+    ("queue_settings.job_tier", "queue_settings: {job_tier: basic}", Sent(r#""jobTier": "Basic""#)),
+    ("queue_settings.priority", "queue_settings: {priority: high}", Sent(r#""priority": 3"#)),
+    ("properties", "properties: {a: b}", Sent(r#""a": "b""#)),
     ("limits.timeout", "limits: {timeout: 90}", Sent("PT90S")),
     ("tags", "tags: {team: vision}", Sent(r#""team": "vision""#)),
     ("include", "include: [x]", Here),
@@ -163,4 +214,24 @@ fn a_place_that_the_service_takes_back_cannot_be_kept() {
     sandbox.file("run.yaml", &format!("command: x\ncompute_target: {target}\nenvironment: {{image: 'base:1'}}\n"));
     let refused = sandbox.sendoff(&["submit", "--keep"]).expect(244).stderr;
     assert!(refused.contains("`--keep`: the service takes the job's machines back"), "{refused}");
+}
+
+#[test]
+fn what_only_the_service_does_is_refused_elsewhere() {
+    let sandbox = Sandbox::new();
+    for (text, expected) in [
+        ("distribution: {type: pytorch}", "only Azure ML honours `distribution`"),
+        ("identity: {type: aml_token}", "only Azure ML honours `identity`"),
+        ("services: {a: {type: ssh}}", "only Azure ML honours `services`"),
+        ("queue_settings: {priority: low}", "only Azure ML honours `queue_settings.priority`"),
+        ("properties: {a: b}", "only Azure ML honours `properties`"),
+        ("inputs: {d: {type: mltable, path: .}}", "only Azure ML honours `inputs.d.type: mltable`"),
+        ("inputs: {d: {type: uri_folder, path: ., mode: direct}}", "only Azure ML honours `inputs.d.mode`"),
+        ("inputs: {d: {type: uri_folder, path: 'azureml:iris:3'}}", "the input `d` is an address"),
+        ("outputs: {d: {name: net}}", "only Azure ML honours `outputs.d.name`"),
+    ] {
+        sandbox.file("run.yaml", &format!("command: x\n{text}\n"));
+        let refused = sandbox.sendoff(&["check"]).expect(244).stderr;
+        assert!(refused.contains(expected), "{text}: {refused}");
+    }
 }

@@ -76,8 +76,8 @@ fn nodes_meet_and_each_keeps_what_it_has_written() {
     let (job, name) = (world.job.as_str(), world.name(1));
     world.sandbox.sendoff(&[&["plan", example, "--no-tracking"][..], &python].concat()).expect(0);
     let run = world.sandbox.sendoff(&[&["submit", example, "--no-tracking", "--job-id", job][..], &python].concat()).expect(0);
-    assert!(run.stdout.contains(&format!("node 0 of 2 on {}\ny = 3.00 x + 1.00\n", world.name(0))), "{}", run.stdout);
-    assert!(world.log("1").contains(&format!("node 1 of 2 on {name}\ny = 3.00 x + 1.00\n")), "{}", world.log("1"));
+    assert!(run.stdout.contains(&format!("process 0 of 2 on {}\ny = 3.00 x + 1.00\n", world.name(0))), "{}", run.stdout);
+    assert!(world.log("1").contains(&format!("process 1 of 2 on {name}\ny = 3.00 x + 1.00\n")), "{}", world.log("1"));
     let line = world.sandbox.sendoff(&["logs", job, "--node", "1", "--follow", "--output", "json"]).expect(0).stdout;
     assert!(line.lines().next().is_some_and(|line| line.contains(r#""node":1"#)), "{line}");
     assert_eq!(world.nodes(), [("ended".to_owned(), Some(0)), ("ended".to_owned(), Some(0))]);

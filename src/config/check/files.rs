@@ -5,7 +5,8 @@ use std::path::Path;
 
 use super::variables::is_variable;
 use crate::config::document::{self, InputValue};
-use crate::config::{Input, Output, PathKind};
+use crate::config::{Input, Output};
+use crate::job::AssetType;
 use crate::support::yaml::{Context, Map, Text};
 
 /// Returns the inputs; local paths start at the run config's folder.
@@ -19,15 +20,23 @@ pub(super) fn inputs(map: Option<&Map<InputValue>>, folder: &Path, context: &Con
                 // What is missing or wrong was found when it was read.
                 let (Some(kind), Some(path)) = (&file.r#type, &file.path) else { continue };
                 let kind = kind.value;
-                let input = match path.text.strip_prefix("target:") {
-                    Some(path) => Input::OnTarget { kind, path: path.to_owned() },
-                    None => Input::Local { kind, path: folder.join(&path.text) },
+                let mode = file.mode.as_ref().map(|mode| mode.value);
+                let there = path.text.strip_prefix("target:").or_else(|| is_address(&path.text).then_some(path.text.as_str()));
+                let input = match there {
+                    Some(path) => Input::OnTarget { kind, path: path.to_owned(), mode },
+                    None => Input::Local { kind, path: folder.join(&path.text), mode },
                 };
                 inputs.push((name.clone(), input));
             }
         }
     }
     inputs
+}
+
+/// Returns whether a path is an address of a service's storage, or of what a service has registered.
+pub(in crate::config) fn is_address(path: &str) -> bool {
+    const SCHEMES: [&str; 8] = ["azureml", "http", "https", "wasb", "wasbs", "abfs", "abfss", "adl"];
+    path.starts_with("azureml:") || path.split_once("://").is_some_and(|(scheme, _)| SCHEMES.contains(&scheme))
 }
 
 /// Returns the outputs.
@@ -45,7 +54,17 @@ pub(super) fn outputs(map: Option<&Map<document::Output>>, context: &Context) ->
         }
     }
     entries
-        .map(|(key, output)| (key.text.clone(), Output { kind: output.0.r#type.as_ref().map_or(PathKind::Folder, |kind| kind.value) }))
+        .map(|(key, document::Output(file))| {
+            let text = |text: &Option<Text>| text.as_ref().map(|text| text.text.trim().to_owned()).filter(|text| !text.is_empty());
+            let output = Output {
+                kind: file.r#type.as_ref().map_or(AssetType::Folder, |kind| kind.value),
+                mode: file.mode.as_ref().map(|mode| mode.value),
+                uri: text(&file.path),
+                name: text(&file.name),
+                version: text(&file.version),
+            };
+            (key.text.clone(), output)
+        })
         .collect()
 }
 

@@ -21,6 +21,7 @@ use super::layers::{self, Layers, strongest};
 use super::{Origin, RunConfig, Sourced, document};
 use crate::support::yaml::{Context, List, Map, Node, Text, Value};
 
+pub(super) use files::is_address;
 pub(super) use tracking::tracker;
 
 /// What a check looks at.
@@ -74,7 +75,7 @@ pub(super) fn check(given: &Given<'_>, context: &Context) -> (Option<RunConfig>,
     variables::once(document, context);
     names::check(document, context);
     let max_jobs = target.as_ref().and_then(|target| target.max_jobs);
-    hosted::check(document, target.as_ref().map(|target| &target.spec.value), max_jobs, context);
+    let asked = hosted::check(document, target.as_ref().map(|target| &target.spec.value), max_jobs, context);
     let resources = resources::check(document, target.as_ref(), context);
     let tracking = tracking::check(document.tracking.as_ref(), target.as_ref().map(|target| &target.spec.value), *layers, context);
     let experiment_name = experiment(document.experiment_name.as_ref(), *layers);
@@ -108,6 +109,7 @@ pub(super) fn check(given: &Given<'_>, context: &Context) -> (Option<RunConfig>,
             environment_variables,
             inherit,
             secrets,
+            asked,
             resources: resources.values(),
             tracking: tracking.spec(),
             credentials: layers.keyring(),

@@ -17,6 +17,8 @@ pub struct Access {
     pub resource_manager: String,
     /// Who we are.
     pub credentials: Credentials,
+    /// Who we are to the workspace itself, which jobs that act as their submitter need; `None` where one token is for all.
+    pub submitter: Option<Credentials>,
     /// The workspace.
     pub scope: Scope,
     /// A certificate authority that is trusted beside the machine's own.
@@ -72,22 +74,31 @@ pub struct Cloud {
     pub resource_manager: &'static str,
     /// Who issues tokens.
     pub authority: &'static str,
+    /// The workspaces themselves, as tokens name them.
+    pub workspaces: &'static str,
 }
 
 impl Cloud {
     /// Returns the addresses.
     pub fn of(cloud: AzureCloud) -> Self {
-        let (resource_manager, authority) = match cloud {
-            AzureCloud::AzureCloud => ("https://management.azure.com", "https://login.microsoftonline.com"),
-            AzureCloud::AzureChinaCloud => ("https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn"),
-            AzureCloud::AzureUSGovernment => ("https://management.usgovcloudapi.net", "https://login.microsoftonline.us"),
+        let (resource_manager, authority, workspaces) = match cloud {
+            AzureCloud::AzureCloud => ("https://management.azure.com", "https://login.microsoftonline.com", "https://ml.azure.com"),
+            AzureCloud::AzureChinaCloud => ("https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn", "https://ml.azure.cn"),
+            AzureCloud::AzureUSGovernment => {
+                ("https://management.usgovcloudapi.net", "https://login.microsoftonline.us", "https://ml.azure.us")
+            }
         };
-        Self { resource_manager, authority }
+        Self { resource_manager, authority, workspaces }
     }
 
     /// Returns what tokens are for.
     pub fn audience(self) -> Audience {
         Audience { resource: self.resource_manager.to_owned(), authority: self.authority.to_owned() }
+    }
+
+    /// Returns what tokens for the workspaces themselves are for.
+    pub fn workspace_audience(self) -> Audience {
+        Audience { resource: self.workspaces.to_owned(), ..self.audience() }
     }
 }
 

@@ -16,16 +16,21 @@ use tokio::sync::OnceCell;
 use url::Url;
 
 use super::parse::{Details, Job};
-use super::{Access, Error, retry};
+use super::{Access, Error, retry, wire};
 use crate::auth::Session;
 use crate::support::azure::{API_VERSION, AssetId, ErrorBody, HASH_VERSION};
 use crate::support::http;
+
+/// The version of the interface that knows what the stable one does not.
+const PREVIEW: &str = "2025-01-01-preview";
 
 /// A client of one workspace.
 #[derive(Debug, Clone)]
 pub(super) struct Client {
     http: reqwest::Client,
     session: Arc<Session>,
+    /// Who submits, for the workspace itself.
+    submitter: Option<Arc<Session>>,
     access: Access,
     workspace: Arc<OnceCell<Workspace>>,
 }
@@ -88,7 +93,8 @@ impl Client {
         let authorities = access.certificate_authority.as_deref().map(authorities).transpose()?.unwrap_or_default();
         let http = http::client_trusting(Duration::from_secs(10), Duration::from_mins(5), authorities).map_err(Error::Setup)?;
         let session = Arc::new(Session::new(&access.credentials, &http));
-        Ok(Self { http, session, access, workspace: Arc::new(OnceCell::new()) })
+        let submitter = access.submitter.as_ref().map(|credentials| Arc::new(Session::new(credentials, &http)));
+        Ok(Self { http, session, submitter, access, workspace: Arc::new(OnceCell::new()) })
     }
 
     /// Returns the workspace's path, with which every id begins.
@@ -258,7 +264,38 @@ impl Client {
 
     /// Makes a job, or finds that it is there.
     pub(super) async fn put_job(&self, name: &str, body: &Value) -> Result<Job, Error> {
-        self.arm_call(Method::PUT, &format!("/jobs/{name}"), &[], Some(body)).await?.read(&format!("submit the job `{name}`"))
+        let act = format!("submit the job `{name}`");
+        let version = if wire::needs_preview(body) { PREVIEW } else { API_VERSION };
+        // A job that acts as its submitter needs a token for the workspace's own audience beside.
+        let as_user = body["properties"]["identity"]["identityType"] == "UserIdentity";
+        let beside = match self.submitter.as_ref().filter(|_| as_user) {
+            Some(session) => session.authorization().await?,
+            None => None,
+        };
+        let url = self.arm(&format!("/jobs/{name}"));
+        let answer = self.send(|| {
+            let request = self.http.put(&url).query(&[("api-version", version)]).json(body);
+            match &beside {
+                Some(secret) => request.header("x-azureml-token", secret.expose().trim_start_matches("Bearer ")),
+                None => request,
+            }
+        });
+        answer.await?.read(&act)
+    }
+
+    /// Returns the id of the latest version of what the workspace has registered: `data`, `models` or `environments`.
+    pub(super) async fn latest(&self, collection: &str, name: &str) -> Result<String, Error> {
+        let act = format!("look for the latest version of `{name}`");
+        let found: Value = self.arm_call(Method::GET, &format!("/{collection}/{name}"), &[], None).await?.read(&act)?;
+        let version = found["properties"]["latestVersion"].as_str().filter(|version| !version.is_empty());
+        let version = version.ok_or_else(|| Error::Refused {
+            act,
+            status: 200,
+            code: String::new(),
+            message: "the workspace has no version of it".to_owned(),
+            id: None,
+        })?;
+        Ok(self.scope().asset(collection, name, version).to_string())
     }
 
     /// Asks for the end of a job, and waits until the service has taken that in; `false` when there is no such job.

@@ -1,6 +1,7 @@
-//! Inputs of this machine, which are uploaded to the workspace's own storage before the job is sent.
+//! Addresses of inputs: what is of this machine is uploaded to the workspace's own storage before the job is sent, and the latest version of
+//! what is registered is asked for.
 //!
-//! They go where Azure's own client puts them, `LocalUpload/<hash>/<name>`, so that a file is uploaded once for all of its jobs.
+//! Uploads go where Azure's own client puts them, `LocalUpload/<hash>/<name>`, so that a file is uploaded once for all of its jobs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::blob::Written;
 use super::client::Client;
+use super::wire::{self, Registered};
 use super::{Error, code, collect};
 use crate::job::HostedInput;
 use crate::support::azure;
@@ -20,14 +22,21 @@ const DATASTORE: &str = "workspaceblobstore";
 /// How many uploads go on at once.
 const AT_ONCE: usize = 8;
 
-/// Uploads what is of this machine, and returns the address of each input by its name.
-pub(super) async fn upload(client: &Client, inputs: &[(String, HostedInput)]) -> Result<BTreeMap<String, String>, Error> {
-    let mut uploaded = BTreeMap::new();
+/// Uploads what is of this machine and asks for latest versions; returns the address of each such input by its name.
+pub(super) async fn find(client: &Client, inputs: &[(String, HostedInput)]) -> Result<BTreeMap<String, String>, Error> {
+    let mut found = BTreeMap::new();
     for (name, input) in inputs {
-        let HostedInput::Here { path, folder } = input else { continue };
-        uploaded.insert(name.clone(), upload_one(client, path, *folder).await?);
+        match input {
+            HostedInput::Value(_) => {}
+            HostedInput::Here { path, .. } => drop(found.insert(name.clone(), upload_one(client, path, path.is_dir()).await?)),
+            HostedInput::There { uri, kind, .. } => {
+                if let Some(Registered { name: asset, version: None }) = Registered::parse(uri) {
+                    found.insert(name.clone(), client.latest(wire::collection(*kind), asset).await?);
+                }
+            }
+        }
     }
-    Ok(uploaded)
+    Ok(found)
 }
 
 async fn upload_one(client: &Client, path: &Path, is_folder: bool) -> Result<String, Error> {

@@ -36,6 +36,12 @@ impl Addresses {
     }
 }
 
+/// Returns how many processes a node has: each has a log of its own, and the first one's is the node's.
+fn processes(attempt: &Attempt) -> u32 {
+    let hosted = attempt.spec().ok().flatten().and_then(|spec| spec.hosted);
+    hosted.and_then(|hosted| hosted.asked.distribution).map_or(1, |distribution| distribution.processes())
+}
+
 /// Returns the file of a node's copy.
 pub(super) fn file(node: &Attempt) -> PathBuf {
     node.path("log")
@@ -61,7 +67,7 @@ pub(super) async fn fetch(client: &Client, attempt: &Attempt, of: (&str, u32), a
             Some(url) => url,
             None => {
                 let files = client.details(job).await?.and_then(|details| details.log_files).unwrap_or_default();
-                let found = parse::shown_log(&files, node, ended).and_then(|url| Url::parse(url).ok());
+                let found = parse::shown_log(&files, node * processes(attempt), ended).and_then(|url| Url::parse(url).ok());
                 let Some(url) = found else { break };
                 renewed += 1;
                 addresses.set(of, Some(url.clone()));

@@ -23,6 +23,7 @@ mod parse;
 mod request;
 mod retry;
 mod sending;
+mod wire;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -227,7 +228,7 @@ impl Target for AzureMl {
             workspace_name: "EMULATED".to_owned(),
         });
         let (none, code) = (BTreeMap::new(), "AT-SUBMISSION");
-        let named = request::Named { scope: &scope, code, executables: &[], uploaded: &none };
+        let named = request::Named { scope: &scope, code, executables: &[], found: &none };
         let hosted = hosted(spec)?;
         let body = request::job(spec, hosted, &self.spec, named)?;
         let shown = |value: &Value| serde_json::to_string_pretty(value).expect("a JSON value is plain data");
@@ -257,8 +258,8 @@ impl Target for AzureMl {
             }
         };
         let code = code::ensure(client, &spec.archive, &facts.hash);
-        let (code, (), uploaded) = tokio::try_join!(code, environment, inputs::upload(client, &hosted.inputs))?;
-        let named = request::Named { scope: client.scope(), code: &code, executables: &facts.executables, uploaded: &uploaded };
+        let (code, (), found) = tokio::try_join!(code, environment, inputs::find(client, &hosted.inputs))?;
+        let named = request::Named { scope: client.scope(), code: &code, executables: &facts.executables, found: &found };
         let body = request::job(spec, hosted, &self.spec, named)?;
         let text = serde_json::to_vec_pretty(&body).expect("a JSON value is plain data");
         Ok(fs::write_private(attempt.path(REQUEST), &text)?)

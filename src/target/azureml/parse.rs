@@ -230,7 +230,7 @@ fn shortened(text: &str) -> String {
     if text.chars().count() <= MOST { text.to_owned() } else { format!("{} ...", text.chars().take(MOST).collect::<String>()) }
 }
 
-/// Returns the log file of a node, the first one's being the job's; of a job that ended before its command, what was written about its image.
+/// Returns the log file of a process, or of a node with one, the first one's being the job's; of a job that ended before its command, what was written about its image.
 pub(super) fn shown_log(files: &BTreeMap<String, String>, node: u32, ended: bool) -> Option<&str> {
     let found = files.iter().find(|(name, _)| is_log_of(name, node));
     let image = || files.iter().find(|(name, _)| ended && node == 0 && name.ends_with("20_image_build_log.txt"));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::Error;
-use crate::job::{Command, Hosted, HostedInput, JobSpec};
+use super::{Error, wire};
+use crate::job::{Command, Hosted, JobSpec};
 use crate::support::azure::Scope;
 use crate::support::{shell, template};
 use crate::target::config::AzureMlSpec;
@@ -27,8 +27,8 @@ pub(super) struct Named<'a> {
     pub(super) code: &'a str,
     /// The files that may be executed.
     pub(super) executables: &'a [String],
-    /// The addresses of inputs of this machine, once they are uploaded.
-    pub(super) uploaded: &'a BTreeMap<String, String>,
+    /// The addresses of inputs that are known only once the workspace was asked.
+    pub(super) found: &'a BTreeMap<String, String>,
 }
 
 /// A command job; what is `None` is left out.
@@ -37,6 +37,8 @@ pub(super) struct Named<'a> {
 struct CommandJob<'a> {
     job_type: &'static str,
     display_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<&'a str>,
     experiment_name: &'a str,
     command: String,
     code_id: &'a str,
@@ -46,6 +48,12 @@ struct CommandJob<'a> {
     environment_variables: BTreeMap<&'a str, &'a str>,
     inputs: BTreeMap<&'a str, Value>,
     outputs: BTreeMap<&'a str, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distribution: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<Value>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    services: BTreeMap<&'a str, Value>,
     resources: Resources<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     limits: Option<Value>,
@@ -91,9 +99,11 @@ pub(super) fn job(spec: &JobSpec, hosted: &Hosted, azure: &AzureMlSpec, named: N
     let mut tags: BTreeMap<&str, &str> = hosted.tags.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let attempt = spec.attempt.to_string();
     tags.extend([(DIGEST, spec.digest.as_str()), ("sendoff.attempt", attempt.as_str())]);
+    let asked = &hosted.asked;
     let body = CommandJob {
         job_type: "Command",
         display_name: &hosted.name,
+        description: asked.description.as_deref(),
         experiment_name: &hosted.experiment,
         command: command(spec, named.executables)?,
         code_id: named.code,
@@ -105,8 +115,11 @@ pub(super) fn job(spec: &JobSpec, hosted: &Hosted, azure: &AzureMlSpec, named: N
             .filter(|(_, value)| !is_late(value))
             .map(|(name, value)| (name.as_str(), value.as_str()))
             .collect(),
-        inputs: hosted.inputs.iter().map(|(name, input)| (name.as_str(), self::input(name, input, named.uploaded))).collect(),
-        outputs: spec.outputs.iter().map(|(name, is_folder)| (name.as_str(), output(*is_folder))).collect(),
+        inputs: hosted.inputs.iter().map(|(name, input)| (name.as_str(), wire::input(scope, name, input, named.found))).collect(),
+        outputs: hosted.outputs.iter().map(|(name, output)| (name.as_str(), wire::output(output))).collect(),
+        distribution: asked.distribution.as_ref().map(wire::distribution),
+        identity: asked.identity.as_ref().map(wire::identity),
+        services: asked.services.iter().map(|(name, service)| (name.as_str(), wire::service(service))).collect(),
         resources: Resources {
             instance_count: spec.nodes,
             instance_type: azure.instance_type.as_deref(),
@@ -114,7 +127,7 @@ pub(super) fn job(spec: &JobSpec, hosted: &Hosted, azure: &AzureMlSpec, named: N
             docker_args: azure.docker_args.as_deref(),
         },
         limits: spec.max_duration.map(|limit| json!({ "jobLimitsType": "Command", "timeout": iso(limit) })),
-        queue_settings: azure.job_tier.map(|tier| json!({ "jobTier": tier.word() })),
+        queue_settings: wire::queue(asked.tier.or(azure.job_tier), asked.priority),
         tags,
         properties: hosted.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
     };
@@ -141,22 +154,6 @@ fn is_late(value: &str) -> bool {
     value.contains("${{inputs.") || value.contains("${{outputs.")
 }
 
-fn input(name: &str, input: &HostedInput, uploaded: &BTreeMap<String, String>) -> Value {
-    let there = |uri: &str, folder: bool| {
-        let kind = if folder { "uri_folder" } else { "uri_file" };
-        json!({ "jobInputType": kind, "uri": uri, "mode": "ReadOnlyMount" })
-    };
-    match input {
-        HostedInput::Value(text) => json!({ "jobInputType": "literal", "value": text }),
-        HostedInput::There { uri, folder } => there(uri, *folder),
-        HostedInput::Here { folder, .. } => there(uploaded.get(name).map_or("AT-SUBMISSION", String::as_str), *folder),
-    }
-}
-
-fn output(is_folder: bool) -> Value {
-    json!({ "jobOutputType": if is_folder { "uri_folder" } else { "uri_file" }, "mode": "ReadWriteMount" })
-}
-
 /// Returns a duration as ISO 8601 writes it, in whole seconds, rounded up.
 fn iso(limit: Duration) -> String {
     let seconds = limit.as_secs() + u64::from(limit.subsec_nanos() > 0);
@@ -168,6 +165,7 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::job::{Asked, AssetType, HostedInput, HostedOutput, InputMode, OutputMode};
 
     fn spec() -> JobSpec {
         JobSpec {
@@ -207,8 +205,20 @@ mod tests {
             properties: vec![("azureml.git.dirty".into(), "True".into())],
             inputs: vec![
                 ("alpha".into(), HostedInput::Value("0.03".into())),
-                ("data".into(), HostedInput::There { uri: "azureml://datastores/d/paths/x/".into(), folder: true }),
+                (
+                    "data".into(),
+                    HostedInput::There {
+                        uri: "azureml://datastores/d/paths/x/".into(),
+                        kind: AssetType::Folder,
+                        mode: InputMode::ReadOnlyMount,
+                    },
+                ),
             ],
+            outputs: vec![(
+                "model".into(),
+                HostedOutput { kind: AssetType::Folder, mode: OutputMode::ReadWriteMount, uri: None, name: None, version: None },
+            )],
+            asked: Asked { description: Some("nightly".into()), ..Asked::default() },
             environment: "env".into(),
             image: "base:1".into(),
             conda_file: Some("name: x\n".into()),
@@ -221,15 +231,15 @@ mod tests {
         let scope = Scope { subscription_id: "s".into(), resource_group: "rg".into(), workspace_name: "ws".into() };
         let azure = AzureMlSpec {
             compute: Some("cluster".into()),
-            job_tier: Some(crate::target::config::JobTier::Spot),
+            job_tier: Some(crate::job::JobTier::Spot),
             docker_args: Some("--ipc=host".into()),
             ..AzureMlSpec::default()
         };
         let none = BTreeMap::new();
-        let named = Named { scope: &scope, code: "CODE", executables: &[], uploaded: &none };
+        let named = Named { scope: &scope, code: "CODE", executables: &[], found: &none };
         let body = job(&spec(), &hosted(), &azure, named).expect("it renders");
         let properties = &body["properties"];
-        assert_eq!(properties["jobType"], "Command");
+        assert_eq!((&properties["jobType"], &properties["description"]), (&json!("Command"), &json!("nightly")));
         assert_eq!(properties["computeId"], format!("{scope}/computes/cluster"));
         assert_eq!(properties["environmentId"], format!("{scope}/environments/sendoff/versions/env"));
         assert_eq!(properties["environmentVariables"], json!({ "A": "1" }));

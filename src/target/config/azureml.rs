@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::kinds;
 use crate::auth::AzureAuth;
+use crate::job::JobTier;
 use crate::support::azure::Scope;
 use crate::support::yaml::{Grammar, Text, word};
 
@@ -101,41 +102,6 @@ impl Grammar for AzureCloud {
             text,
             &[("AzureCloud", Self::AzureCloud), ("AzureChinaCloud", Self::AzureChinaCloud), ("AzureUSGovernment", Self::AzureUSGovernment)],
         )
-    }
-
-    fn schema() -> Schema {
-        Self::json_schema(&mut SchemaGenerator::default())
-    }
-}
-
-/// The tiers of the queue.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-#[expect(missing_docs, reason = "each is a word of the service")]
-pub enum JobTier {
-    Spot,
-    Basic,
-    Standard,
-    Premium,
-}
-
-impl JobTier {
-    /// Returns the service's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Spot => "Spot",
-            Self::Basic => "Basic",
-            Self::Standard => "Standard",
-            Self::Premium => "Premium",
-        }
-    }
-}
-
-impl Grammar for JobTier {
-    const EXAMPLE: &'static str = "standard";
-
-    fn parse(text: &str) -> Result<Self, String> {
-        word(text, &[("spot", Self::Spot), ("basic", Self::Basic), ("standard", Self::Standard), ("premium", Self::Premium)])
     }
 
     fn schema() -> Schema {

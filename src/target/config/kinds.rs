@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use super::azureml::{AzureCloud, JobTier};
+use super::azureml::AzureCloud;
 use crate::auth::AzureAuth;
 use crate::document;
-use crate::job::{Mount, Platform, User};
+use crate::job::{JobTier, Mount, Platform, User};
 use crate::support::yaml::{List, Parsed, Text};
 
 document! {

@@ -3,6 +3,7 @@
 mod azureml;
 mod docker;
 mod document;
+pub mod hosted;
 pub mod kinds;
 mod resources;
 
@@ -11,7 +12,7 @@ use serde::Serialize;
 
 use crate::support::yaml::{Grammar, word};
 
-pub use azureml::{AzureCloud, AzureMlSpec, JobTier, Workspace};
+pub use azureml::{AzureCloud, AzureMlSpec, Workspace};
 pub use docker::DockerSpec;
 pub use document::{Common, Keys, Target};
 pub use resources::Resources;

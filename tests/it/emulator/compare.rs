@@ -95,6 +95,56 @@ fn environment(emulator: &Emulator, job: &Value) -> Value {
     kept(emulator, "SELECT body FROM documents WHERE kind = 'environments' AND version = ?1", &id.version)
 }
 
+/// A job with every field that a job can have.
+const EVERYTHING: &str = "\
+experiment_name: official
+display_name: everything
+description: nightly
+source_directory: code
+command: python train.py --alpha 0.25
+inputs:
+  table: {type: mltable, path: 'azureml:iris:3', mode: eval_mount}
+  net: {type: mlflow_model, path: 'azureml:net:2', mode: download}
+  page: {type: uri_file, path: 'https://example.test/x.csv', mode: direct}
+  folder: {type: uri_folder, path: 'azureml://datastores/workspaceblobstore/paths/x/', mode: ro_mount}
+outputs:
+  model: {type: mlflow_model, mode: upload, name: net, version: 7}
+  rest: {type: uri_folder, mode: rw_mount, path: 'azureml://datastores/workspaceblobstore/paths/y/'}
+environment: {image: 'python:3.11-slim'}
+compute_target: {type: azureml, compute: cpu-cluster, docker_args: --ipc=host}
+distribution: {type: pytorch, process_count_per_instance: 2}
+resources: {nodes: 2, shared_memory: 3GiB}
+identity: {type: managed, client_id: c}
+services:
+  lab: {type: jupyter_lab}
+  shell: {type: ssh, ssh_public_keys: ssh-ed25519 AAAA, nodes: all}
+  board: {type: tensor_board, log_dir: logs, port: 6006}
+queue_settings: {job_tier: standard, priority: high}
+properties: {origin: both}
+";
+
+/// Fields of that job in which the two differ, and why.
+const OF_EVERYTHING: &[(&str, &str)] = &[
+    ("command", "what only the service can replace is exported in ours, so that the job finds it by the names of every target"),
+    ("environmentId", "as in the other job"),
+    ("environmentVariables", "what every job of ours finds on every target"),
+    ("isArchived", "false is the service's default"),
+    ("resources.properties", "none is the service's default"),
+    ("tags", "by these a client without our records finds a job and knows what it is"),
+];
+
+/// Compares a job with every field; neither emulation nor storage has what it reads, and what counts is what was sent.
+fn everything(emulator: &Emulator, proxy: &Proxy) {
+    let (_, answer) = Script::new(emulator, "full.py").through(proxy).run();
+    emulator.sandbox.file("everything.yaml", EVERYTHING);
+    let submitted = emulator.sandbox.sendoff(&["submit", "everything.yaml", "--emulate", "--detach", "--output", "json"]).expect(0);
+    let name = submitted.json()["id"].as_str().expect("an id").to_owned();
+    let (official, ours) = (job(emulator, answer["name"].as_str().expect("a name")), job(emulator, &name));
+    assert_explained("the job with everything", &official, &ours, OF_EVERYTHING);
+    let refused = emulator.sandbox.sendoff(&["wait", &name]).expect(240).stderr;
+    assert!(refused.contains("this emulator keeps no data assets"), "{refused}");
+}
+
 #[test]
 #[ignore = "needs a container engine; tests/run runs it where there is one"]
 fn engine_a_job_of_ours_is_that_of_azures_client_but_for_what_is_explained() {
@@ -124,5 +174,6 @@ fn engine_a_job_of_ours_is_that_of_azures_client_but_for_what_is_explained() {
     assert_explained("the job", &official, &ours, OF_JOB);
     assert_explained("the environment", &environment(&emulator, &official), &environment(&emulator, &ours), OF_ENVIRONMENT);
     sandbox.sendoff(&["wait", &name]).expect(0);
+    everything(&emulator, &proxy);
     emulator.down();
 }

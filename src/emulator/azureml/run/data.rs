@@ -38,6 +38,16 @@ pub(super) struct Data {
     pub(super) outputs: Vec<Output>,
 }
 
+impl Data {
+    /// Takes in what stands for an input or output in the command and among the variables.
+    fn stands_for(&mut self, place: &str, name: &str, value: &str) {
+        let variable = if place == "inputs" { "AZURE_ML_INPUT" } else { "AZURE_ML_OUTPUT" };
+        self.values.insert(format!("{place}.{name}"), value.to_owned());
+        self.variables.insert(format!("{variable}_{name}"), value.to_owned());
+        self.variables.insert(format!("AZUREML_DATAREFERENCE_{name}"), value.to_owned());
+    }
+}
+
 /// Finds out what a job reads and writes, or says what cannot be had.
 pub(super) fn plan(service: &Service, job: &Job) -> Result<Data, String> {
     let mut data = Data::default();
@@ -45,14 +55,23 @@ pub(super) fn plan(service: &Service, job: &Job) -> Result<Data, String> {
         add_input(service, job, &mut data, name, input)?;
     }
     for (name, output) in entries(&job.properties["outputs"]).filter(|(name, _)| *name != "default") {
+        if let Some(asset) = output["assetName"].as_str() {
+            return Err(format!("the output '{name}' cannot be registered as '{asset}': this emulator keeps no data assets and no models"));
+        }
+        if output["mode"].as_str() == Some("Direct") {
+            let uri = output["uri"].as_str().unwrap_or_default();
+            if uri.is_empty() {
+                return Err(format!("the output '{name}' has the mode Direct and no address"));
+            }
+            data.stands_for("outputs", name, uri);
+            continue;
+        }
         let node = format!("{}/{name}", data_directory(job));
         let goal = match output["uri"].as_str().filter(|uri| !uri.is_empty()) {
             Some(uri) => locate(job, uri).ok_or_else(|| format!("the output '{name}' cannot be written to '{uri}'"))?,
             None => default_output(&job.scope, &job.name, name),
         };
-        data.values.insert(format!("outputs.{name}"), node.clone());
-        data.variables.insert(format!("AZURE_ML_OUTPUT_{name}"), node.clone());
-        data.variables.insert(format!("AZUREML_DATAREFERENCE_{name}"), node.clone());
+        data.stands_for("outputs", name, &node);
         data.outputs.push(Output { folder: node, goal });
     }
     Ok(data)
@@ -70,6 +89,14 @@ fn add_input(service: &Service, job: &Job, data: &mut Data, name: &str, input: &
         return Ok(());
     }
     let uri = input["uri"].as_str().unwrap_or_default();
+    if input["mode"].as_str() == Some("ReadWriteMount") {
+        return Err(format!(
+            "the input '{name}' has the mode ReadWriteMount: what a job changes does not get back to storage in this emulator"
+        ));
+    }
+    if let Some((_, asset)) = uri.split_once("/workspaces/").filter(|_| uri.starts_with("/subscriptions/")) {
+        return Err(format!("the input '{name}' is registered ('{asset}'): this emulator keeps no data assets and no models"));
+    }
     let value = if input["mode"].as_str() == Some("Direct") {
         uri.to_owned()
     } else {
@@ -97,9 +124,7 @@ fn add_input(service: &Service, job: &Job, data: &mut Data, name: &str, input: &
         }
         single.unwrap_or(node)
     };
-    data.values.insert(format!("inputs.{name}"), value.clone());
-    data.variables.insert(format!("AZURE_ML_INPUT_{name}"), value.clone());
-    data.variables.insert(format!("AZUREML_DATAREFERENCE_{name}"), value);
+    data.stands_for("inputs", name, &value);
     Ok(())
 }
 

@@ -30,6 +30,12 @@ fn kind(job: &Job) -> Kind {
     }
 }
 
+/// Says which distribution there is not.
+pub(super) fn refusal(job: &Job) -> Option<String> {
+    let kind = job.properties["distribution"]["distributionType"].as_str()?;
+    (!matches!(kind, "PyTorch" | "Mpi" | "TensorFlow")).then(|| format!("the distribution '{kind}' is not emulated"))
+}
+
 fn number(value: &Value) -> Option<u32> {
     value.as_u64().and_then(|number| u32::try_from(number).ok())
 }

@@ -200,6 +200,9 @@ impl Drive<'_> {
     /// Makes the image and starts the nodes.
     async fn prepare(&self, nodes: &Nodes) -> Result<(BTreeMap<u32, String>, Grant, super::super::host::Image), Stop> {
         let (service, job) = (self.service, self.job);
+        if let Some(reason) = distribution::refusal(job) {
+            return Err(Stop::User(reason));
+        }
         let data = data::plan(service, job).map_err(Stop::User)?;
         let command = command::render(job.text("command"), &data.values)
             .map_err(|expression| Stop::User(format!("The command has the expression {expression}, which nothing stands for.")))?;
