@@ -228,7 +228,7 @@ fn every_value_that_cannot_be_read_is_found_at_once() {
      --> wrong-value.yaml:2:25
       |
     2 | outputs: {model: {type: folder}}
-      |                         ^^^^^^ expected `uri_file` or `uri_folder`
+      |                         ^^^^^^ expected `uri_file`, `uri_folder`, `mltable`, `custom_model`, `mlflow_model` or `triton_model`
       |
       = help: write it like `type: uri_folder`
 

@@ -68,7 +68,7 @@ fn set_reaches_nested_values_lists_and_whole_mappings() {
      --> --set:1:19
       |
     1 | inputs={a: {type: file}}
-      |                   ^^^^ expected `uri_file` or `uri_folder`
+      |                   ^^^^ expected `uri_file`, `uri_folder`, `mltable`, `custom_model`, `mlflow_model` or `triton_model`
       |
       = help: write it like `type: uri_folder`
 

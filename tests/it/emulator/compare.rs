@@ -106,7 +106,7 @@ inputs:
   table: {type: mltable, path: 'azureml:iris:3', mode: eval_mount}
   net: {type: mlflow_model, path: 'azureml:net:2', mode: download}
   page: {type: uri_file, path: 'https://example.test/x.csv', mode: direct}
-  folder: {type: uri_folder, path: 'azureml://datastores/workspaceblobstore/paths/x/', mode: ro_mount}
+  whole: {type: uri_folder, path: 'azureml://datastores/workspaceblobstore/paths/x/', mode: ro_mount}
 outputs:
   model: {type: mlflow_model, mode: upload, name: net, version: 7}
   rest: {type: uri_folder, mode: rw_mount, path: 'azureml://datastores/workspaceblobstore/paths/y/'}
