@@ -61,6 +61,7 @@ mod tests {
             Ok(Access {
                 resource_manager: self.0.clone(),
                 credentials: Credentials::None,
+                submitter: None,
                 scope: Scope { subscription_id: "s".into(), resource_group: "g".into(), workspace_name: "w".into() },
                 certificate_authority: None,
                 storage: None,
@@ -75,10 +76,12 @@ mod tests {
             tags: Vec::new(),
             properties: Vec::new(),
             inputs: Vec::new(),
+            outputs: Vec::new(),
             environment: "version-1".into(),
             image: "python:3.11-slim".into(),
             conda_file: None,
             shared_memory: None,
+            asked: crate::job::Asked::default(),
         }
     }
 
