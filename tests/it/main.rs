@@ -25,6 +25,7 @@ mod limits;
 mod local;
 mod metrics;
 mod odd_text;
+mod over_ssh;
 mod plan;
 mod podman;
 mod preflight;

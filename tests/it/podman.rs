@@ -55,6 +55,8 @@ fn podman(folder: &Path) -> Command {
     let mut command = Command::new("podman");
     command.arg("--root").arg(folder.join("root")).arg("--runroot").arg(folder.join("run"));
     command.env("CONTAINERS_CONF", folder.join("containers.conf")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Its monitor of a container leaves a file in its working directory when memory was short.
+    command.current_dir(folder);
     command
 }
 
