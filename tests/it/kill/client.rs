@@ -9,7 +9,7 @@ use crate::tracker::{Mood, Tracker};
 
 /// Every point of the client, and whether it is on the way of an untracked submission too: for each step after the intent, after the act but
 /// before its outcome, after the outcome.
-pub(super) const POINTS: [(&str, bool); 8] = [
+const POINTS: [(&str, bool); 8] = [
     ("reserve.after", true),
     ("mlflow-run.after-intent", false),
     ("mlflow-run.after-act", false),
@@ -73,7 +73,7 @@ fn an_untracked_client_killed_anywhere_leaves_one_execution(ground: Ground) {
 
 fn a_tracked_client_killed_anywhere_leaves_one_execution_and_one_closed_mlflow_run(ground: Ground) {
     if ground == Ground::AzureMl {
-        return service::a_client_killed_anywhere_leaves_one_job_which_is_its_own_mlflow_run();
+        return service::a_client_that_is_killed_leaves_one_job_which_is_its_own_mlflow_run();
     }
     let tracker = Tracker::start();
     let mut world = ground.world();

@@ -9,7 +9,6 @@ use sendoff::support::platform::{Signal, signal_process};
 use sendoff::support::process::Identity;
 
 use super::Ground;
-use super::client::POINTS;
 use crate::support::{Run, Sandbox, lines, wait_until};
 use crate::workspace::{IMAGE, Workspace};
 
@@ -36,22 +35,20 @@ pub(super) fn tells() -> String {
     )
 }
 
-pub(super) fn a_client_killed_anywhere_leaves_one_job_which_is_its_own_mlflow_run() {
+/// Untracked or not, the way is the same: one point shows that the job is its own MLflow run.
+pub(super) fn a_client_that_is_killed_leaves_one_job_which_is_its_own_mlflow_run() {
     let world = Ground::AzureMl.world();
-    for (point, _) in POINTS.iter().filter(|(_, untracked)| *untracked) {
-        let id = world.id(&point.replace(".after", "").replace('.', "-"));
-        let (witness, set) = world.witness(&id);
-        let submit = world.submit(&["--job-id", &id, "--set", &set]);
-        let killed = world.sandbox.armed(point, &submit);
-        assert_eq!(killed.code, None, "{point} is not on the way: {killed:?}");
-        world.sandbox.sendoff(&submit).expect(0);
-        assert_eq!(lines(&witness), 1, "{point}");
-        let status = world.sandbox.sendoff(&["status", &id, "--output", "json"]).expect(0).json();
-        assert_eq!(status["mlflow_run_id"], id.as_str(), "{point}");
-        world.has_whole_log(&id);
-    }
+    let id = world.id("the-job");
+    let (witness, set) = world.witness(&id);
+    let submit = world.submit(&["--job-id", &id, "--set", &set]);
+    let killed = world.sandbox.armed("submit.handed-over", &submit);
+    assert_eq!(killed.code, None, "{killed:?}");
+    world.sandbox.sendoff(&submit).expect(0);
+    let status = world.sandbox.sendoff(&["status", &id, "--output", "json"]).expect(0).json();
+    assert_eq!(status["mlflow_run_id"], id.as_str());
+    assert_eq!((lines(&witness), world.workspace().jobs().len()), (1, 1));
+    world.has_whole_log(&id);
     world.nothing_runs();
-    assert_eq!(world.workspace().jobs().len(), POINTS.iter().filter(|(_, untracked)| *untracked).count());
 }
 
 pub(super) fn a_workspace_that_takes_no_job_for_a_while_has_none_of_it() {
