@@ -140,6 +140,17 @@ impl Store {
         Ok(())
     }
 
+    /// Forgets a version of a document; one that is gone is no error.
+    pub(super) fn delete_version(&self, scope: &Scope, kind: &str, name: &str, version: &str) -> Result<(), Error> {
+        self.with("write", |connection| {
+            connection.execute(
+                "DELETE FROM documents WHERE workspace = ?1 AND kind = ?2 AND name = ?3 AND version = ?4",
+                params![key(scope), kind, name, version],
+            )
+        })?;
+        Ok(())
+    }
+
     /// Writes a job.
     pub(super) fn put_job(&self, job: &Job) -> Result<(), Error> {
         let body = serde_json::to_string(job).expect("plain data of ours always serialises");

@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use super::super::blobs::Blob;
 use super::super::job::{Job, folder};
-use super::super::routes::arm::{ARTIFACTS, DEFAULT, container};
+use super::super::routes::arm::{ARTIFACTS, DATA, DEFAULT, container};
 use super::super::service::{Service, account};
 use super::variables::data_directory;
-use crate::support::azure::Scope;
+use crate::support::azure::{AssetId, Scope};
+use crate::support::causes;
 
 /// A folder, or the beginning of names, in storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,14 +89,14 @@ fn add_input(service: &Service, job: &Job, data: &mut Data, name: &str, input: &
         data.variables.insert(format!("AZUREML_PARAMETER_{name}"), value);
         return Ok(());
     }
-    let uri = input["uri"].as_str().unwrap_or_default();
+    let uri = &asset(service, job, input["uri"].as_str().unwrap_or_default())?;
     if input["mode"].as_str() == Some("ReadWriteMount") {
         return Err(format!(
             "the input '{name}' has the mode ReadWriteMount: what a job changes does not get back to storage in this emulator"
         ));
     }
     if let Some((_, asset)) = uri.split_once("/workspaces/").filter(|_| uri.starts_with("/subscriptions/")) {
-        return Err(format!("the input '{name}' is registered ('{asset}'): this emulator keeps no data assets and no models"));
+        return Err(format!("the input '{name}' is registered ('{asset}'): this emulator keeps data assets, and no models"));
     }
     let value = if input["mode"].as_str() == Some("Direct") {
         uri.to_owned()
@@ -126,6 +127,23 @@ fn add_input(service: &Service, job: &Job, data: &mut Data, name: &str, input: &
     };
     data.stands_for("inputs", name, &value);
     Ok(())
+}
+
+/// Returns the address of a data asset that is named in the place of one: `azureml:NAME:VERSION`, or the asset's id.
+fn asset(service: &Service, job: &Job, uri: &str) -> Result<String, String> {
+    if uri.starts_with("azureml://") {
+        return Ok(uri.to_owned());
+    }
+    let short = uri.strip_prefix("azureml:");
+    let named = match short.unwrap_or(uri).parse::<AssetId>() {
+        Ok(id) if id.collection.eq_ignore_ascii_case(DATA) => Some((id.name, id.version)),
+        Ok(_) => None,
+        Err(_) => short.and_then(|short| short.split_once(':')).map(|(name, version)| (name.to_owned(), version.to_owned())),
+    };
+    let Some((name, version)) = named else { return Ok(uri.to_owned()) };
+    let found = service.store.get(&job.scope, DATA, &name, &version).map_err(|error| causes::in_one_line(&error))?;
+    let found = found.ok_or_else(|| format!("the data asset '{name}:{version}' was not found"))?;
+    Ok(found.body["dataUri"].as_str().unwrap_or_default().to_owned())
 }
 
 /// Returns where an output of a job is that names no place.

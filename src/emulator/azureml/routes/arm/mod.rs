@@ -2,6 +2,7 @@
 
 mod codes;
 mod computes;
+mod data;
 mod datastores;
 mod environments;
 mod jobs;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use super::super::route::Route;
 use super::super::store::Document;
 
+pub(in super::super) use data::KIND as DATA;
 pub(in super::super) use datastores::{ARTIFACTS, DEFAULT, container};
 
 pub(super) fn routes() -> Vec<Route> {
@@ -24,6 +26,7 @@ pub(super) fn routes() -> Vec<Route> {
         codes::routes(),
         environments::routes(),
         computes::routes(),
+        data::routes(),
         jobs::routes(),
         operations::routes(),
     ]
