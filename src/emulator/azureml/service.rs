@@ -31,6 +31,18 @@ use crate::support::azure::Scope;
 /// The region that everything is in.
 pub(super) const LOCATION: &str = "emulated";
 
+/// For what a token may have been issued that is used here: the control planes of the clouds, Azure ML's own services, and a run.
+const AUDIENCES: &[&str] = &[
+    "https://management.azure.com",
+    "https://management.core.windows.net",
+    "https://management.chinacloudapi.cn",
+    "https://management.usgovcloudapi.net",
+    "https://ml.azure.com",
+    "https://ml.azure.cn",
+    "https://ml.azure.us",
+    "azureml",
+];
+
 /// The end of the host names of blobs on the service.
 pub(super) const BLOB_HOSTS: &str = ".blob.core.windows.net";
 
@@ -218,12 +230,25 @@ impl Service {
         let Some((_, token)) = presented.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")) else {
             return Err(unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing."));
         };
-        self.issuer.check(token.trim()).map_err(|fault| match fault {
+        let claims = self.issuer.check(token.trim()).map_err(|fault| match fault {
             token::Fault::Expired => {
                 unauthorized("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current UTC time.")
             }
             token::Fault::Foreign => unauthorized("InvalidAuthenticationToken", "The access token is invalid."),
-        })
+        })?;
+        let audience = claims["aud"].as_str().unwrap_or_default();
+        if !self.takes(audience) {
+            let text = format!("The access token has been obtained for wrong audience or resource '{audience}'.");
+            return Err(unauthorized("InvalidAuthenticationToken", &text));
+        }
+        Ok(claims)
+    }
+
+    /// Returns whether a token for this audience opens the planes: those of the clouds' control planes, of runs, and of this address.
+    fn takes(&self, audience: &str) -> bool {
+        let audience = audience.trim_end_matches('/');
+        let own = audience.split_once("://").is_some_and(|(_, named)| self.addresses.has(named));
+        own || AUDIENCES.contains(&audience)
     }
 
     /// Has the MLflow server behind started, once: somebody is about to send a job, whose run has to be there when it is answered.

@@ -9,9 +9,11 @@ use super::super::call::Call;
 use super::super::reply::{self, Refusal, Reply};
 use super::super::route::{Access, Plane, Route, at_once};
 use super::super::service::Service;
-use super::super::token::LIFETIME;
+use super::super::token::{Fault, LIFETIME};
 use crate::support::clock;
 
+/// The audience of tokens that are exchanged for others.
+const EXCHANGE: &str = "api://AzureADTokenExchange";
 /// The audience of the control plane.
 const MANAGEMENT: &str = "https://management.azure.com";
 
@@ -19,10 +21,10 @@ pub(super) fn routes() -> Vec<Route> {
     let open = |method, pattern, handler| Route::new(Plane::Aad, method, pattern, handler).access(Access::Open);
     vec![
         open(Method::POST, "{tenant}/oauth2/v2.0/token", |service, call| Box::pin(token(service, call))).approximated(
-            "client credentials with a secret only; other grants are refused; tokens are signed with HS256 and have fewer claims",
+            "client credentials with a secret, or with a token that this emulator issued for `api://AzureADTokenExchange`; other grants are refused; tokens are signed with HS256 and have fewer claims",
         ),
         open(Method::POST, "{tenant}/oauth2/token", |service, call| Box::pin(token_v1(service, call)))
-            .approximated("client credentials with a secret only"),
+            .approximated("as the newer one"),
         open(Method::GET, "{tenant}/v2.0/.well-known/openid-configuration", |service, call| at_once(configuration(&service, &call)))
             .approximated("only what clients look for"),
         open(Method::GET, "msi/token", |service, call| at_once(managed(&service, &call)))
@@ -48,10 +50,29 @@ async fn client(service: &Service, call: &mut Call) -> Result<std::collections::
         let text = format!("AADSTS700016: Application with identifier '{}' was not found in the directory.", field("client_id"));
         return refuse(StatusCode::BAD_REQUEST, "unauthorized_client", text);
     }
+    if !field("client_assertion").is_empty() {
+        return check_assertion(service, field("client_assertion_type"), field("client_assertion")).map(|()| form);
+    }
     if field("client_secret") != own.client_secret.expose() {
         return refuse(StatusCode::UNAUTHORIZED, "invalid_client", "AADSTS7000215: Invalid client secret provided.".to_owned());
     }
     Ok(form)
+}
+
+/// Checks the token of a federated identity: the emulator trusts one issuer, which is itself.
+fn check_assertion(service: &Service, kind: &str, assertion: &str) -> Result<(), Refusal> {
+    let refuse = |code: &str, text: &str| Err(Refusal::new(StatusCode::UNAUTHORIZED, code, text));
+    if kind != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+        return refuse("invalid_request", "AADSTS50027: The client_assertion_type is not supported.");
+    }
+    match service.issuer.check(assertion) {
+        Ok(claims) if claims["aud"] == EXCHANGE => Ok(()),
+        Ok(_) => refuse("invalid_client", "AADSTS700212: No matching federated identity record found for presented assertion audience."),
+        Err(Fault::Expired) => refuse("invalid_client", "AADSTS700024: Client assertion is not within its valid time range."),
+        Err(Fault::Foreign) => {
+            refuse("invalid_client", "AADSTS700211: No matching federated identity record found for presented assertion issuer.")
+        }
+    }
 }
 
 async fn token(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
