@@ -89,6 +89,8 @@ pub(crate) enum Trouble {
     StaleSignature,
     /// The job is shown as `NotResponding`
     NotResponding,
+    /// A job on nodes of low priority loses them and waits for others
+    Preempted,
 }
 
 #[derive(Debug, Args)]
@@ -186,6 +188,7 @@ pub(crate) async fn run(command: &Command, world: &World, printer: &Printer) -> 
                 Trouble::LostReply => Fault::LostReply,
                 Trouble::StaleSignature => Fault::StaleSignature,
                 Trouble::NotResponding => Fault::NotResponding,
+                Trouble::Preempted => Fault::Preempted,
             };
             let ordered = Ordered { fault, method: arguments.method.clone(), path: arguments.path.clone() };
             azureml::order(data, &ordered, arguments.times)?;

@@ -30,6 +30,8 @@ pub enum Fault {
     StaleSignature,
     /// The job is shown as `NotResponding`, once.
     NotResponding,
+    /// A job on nodes of low priority loses them, and waits for others.
+    Preempted,
 }
 
 impl Fault {
@@ -50,7 +52,7 @@ impl Fault {
             Self::StaleSignature => {
                 refuse(StatusCode::FORBIDDEN, "AuthenticationFailed", "Signature not valid in the specified time frame.")
             }
-            Self::LostReply | Self::NotResponding => None,
+            Self::LostReply | Self::NotResponding | Self::Preempted => None,
         }
     }
 }
@@ -72,6 +74,8 @@ impl Ordered {
             Fault::Throttled | Fault::ServerError | Fault::LostReply => true,
             Fault::ExpiredToken => route.access == Access::Token,
             Fault::StaleSignature => route.plane == Plane::Blob,
+            // It meets no request: a job takes it.
+            Fault::Preempted => false,
             Fault::NotResponding => route.method == Method::GET && route.pattern == "{scope}/jobs/{name}",
         };
         can && self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method.as_str()))
@@ -97,13 +101,25 @@ pub fn order(data: &Path, ordered: &Ordered, times: u32) -> Result<(), Error> {
 
 /// Returns the fault that was ordered for such a request, first come first served; it is then no longer ordered.
 pub(super) fn take(folder: &Path, method: &Method, path: &str, route: &Route) -> Option<Fault> {
+    take_first(folder, |ordered| ordered.fits(method, path, route))
+}
+
+/// Returns whether a job on nodes of low priority is to lose them; it is then no longer ordered.
+pub(super) fn take_preemption(folder: &Path, job: &str) -> bool {
+    let fits = |ordered: &Ordered| {
+        ordered.fault == Fault::Preempted && ordered.path.as_deref().is_none_or(|wanted| format!("/jobs/{job}").contains(wanted))
+    };
+    take_first(folder, fits).is_some()
+}
+
+fn take_first(folder: &Path, fits: impl Fn(&Ordered) -> bool) -> Option<Fault> {
     let mut files: Vec<PathBuf> = std::fs::read_dir(below(folder)).ok()?.flatten().map(|entry| entry.path()).collect();
     files.retain(|file| file.extension().is_some_and(|end| end == "json"));
     files.sort();
     files.into_iter().find_map(|file| {
         let ordered: Ordered = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
         // Whoever removes the file has it.
-        (ordered.fits(method, path, route) && std::fs::remove_file(&file).is_ok()).then_some(ordered.fault)
+        (fits(&ordered) && std::fs::remove_file(&file).is_ok()).then_some(ordered.fault)
     })
 }
 
@@ -121,6 +137,8 @@ mod tests {
         let ordered = |fault, path: &str| Ordered { fault, method: Some("put".into()), path: Some(path.into()) };
         order(data.path(), &ordered(Fault::Throttled, "/jobs/"), 2).expect("writable");
         order(data.path(), &Ordered { fault: Fault::StaleSignature, method: None, path: None }, 1).expect("writable");
+        order(data.path(), &Ordered { fault: Fault::Preempted, method: None, path: Some("/jobs/j".into()) }, 1).expect("writable");
+        assert!(!take_preemption(&folder, "k") && take_preemption(&folder, "j") && !take_preemption(&folder, "j"));
         let ask = |method, path, plane| take(&folder, &method, path, route(plane));
         assert_eq!(ask(Method::GET, "/x/jobs/j", Plane::Arm), None);
         assert_eq!(ask(Method::PUT, "/x/jobs/j", Plane::Arm), Some(Fault::Throttled));

@@ -5,6 +5,8 @@
 //!      \___________\____________\___________\___________\___________\-> CancelRequested -> Canceled
 //! ```
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -85,6 +87,9 @@ pub(super) struct Job {
     /// What its owner has to be told.
     #[serde(default)]
     pub(super) warnings: Vec<String>,
+    /// Where the logs of nodes have what the present containers write: behind what those before them wrote.
+    #[serde(default)]
+    pub(super) log_begins: BTreeMap<u32, u64>,
 }
 
 impl Job {
@@ -202,6 +207,7 @@ pub(super) mod tests {
             cancelled: false,
             hidden: false,
             warnings: Vec::new(),
+            log_begins: BTreeMap::new(),
         }
     }
 

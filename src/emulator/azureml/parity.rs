@@ -46,7 +46,9 @@ const BEHAVIOURS: &[(&str, &str, Faith)] = &[
     (
         "jobs",
         "inputs",
-        Faith::Approximated("copied before the start whatever the mode; of the workspace's own storage and earlier jobs only"),
+        Faith::Approximated(
+            "copied before the start whatever the mode; of the workspace's own storage, its data assets and earlier jobs only",
+        ),
     ),
     ("jobs", "outputs", Faith::Approximated("copied at the end whatever the mode; no data asset is registered")),
     ("jobs", "PyTorch, MPI, TensorFlow", Faith::Approximated("variables and processes as on the service, without `mpirun`")),
@@ -61,14 +63,21 @@ const BEHAVIOURS: &[(&str, &str, Faith)] = &[
         "VM sizes",
         Faith::Approximated("CPUs and memory from a table, at most what this machine has, which a warning of the job says; no GPUs"),
     ),
-    ("computes", "low priority", Faith::Approximated("nodes are never taken away")),
+    (
+        "computes",
+        "low priority",
+        Faith::Approximated(
+            "nodes are taken away when `sendoff emulator fault azureml preempted` orders it; the job waits and begins again, its logs go on",
+        ),
+    ),
     (
         "environments",
         "a conda file",
         Faith::Approximated("its pip part is installed with the base image's Python; packages that only conda has fail the job"),
     ),
     ("environments", "curated environments, registries, builds of Dockerfiles", Faith::Absent("they are refused")),
-    ("tokens", "roles", Faith::Absent("whoever has a token may do everything; the audience is not checked")),
+    ("tokens", "roles", Faith::Absent("whoever has a token may do everything")),
+    ("tokens", "the address of a virtual machine's identity", Faith::Absent("nodes have that of Azure ML's computes, `MSI_ENDPOINT`")),
     (
         "storage",
         "host names",

@@ -72,12 +72,13 @@ impl Client {
     }
 
     pub(crate) fn ask_for_token(&self, tenant: &str, client: &str, secret: &str) -> Answer {
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", client),
-            ("client_secret", secret),
-            ("scope", "https://management.azure.com/.default"),
-        ];
+        self.token_by((tenant, client), &[("client_secret", secret)], "https://management.azure.com/.default")
+    }
+
+    /// Asks for a token of an application, by its tenant and id, with these credentials.
+    pub(crate) fn token_by(&self, (tenant, client): (&str, &str), credentials: &[(&str, &str)], scope: &str) -> Answer {
+        let form: Vec<_> =
+            [("grant_type", "client_credentials"), ("client_id", client), ("scope", scope)].iter().chain(credentials).copied().collect();
         self.send(self.http.post(format!("{}/{tenant}/oauth2/v2.0/token", self.base)).form(&form)).expect("it answers")
     }
 

@@ -165,6 +165,49 @@ time.sleep(3)
 
 #[test]
 #[ignore = "needs a container engine; tests/run runs it where there is one"]
+fn engine_a_job_that_is_preempted_begins_again_and_one_whose_compute_is_deleted_fails() {
+    let emulator = Emulator::up();
+    let client = Client::of(&emulator);
+    let cluster = json!({ "location": "emulated", "properties": { "computeType": "AmlCompute", "properties": {
+        "vmSize": "STANDARD_DS1_V2", "vmPriority": "LowPriority", "scaleSettings": { "minNodeCount": 0, "maxNodeCount": 1 } } } });
+    client.arm(Method::PUT, "/computes/cheap", Some(&cluster)).expect(201);
+    // What it reads is a data asset; it waits for its second beginning.
+    let (container, signature) = client.upload("data");
+    client.bare(Method::PUT, &format!("{container}/in/a.txt?{signature}"), &[("x-ms-blob-type", "BlockBlob")], "data").expect(201);
+    let asset = json!({ "properties": { "dataType": "uri_folder", "dataUri": format!("{container}/in") } });
+    client.arm(Method::PUT, "/data/small/versions/1", Some(&asset)).expect(201);
+    let mut job =
+        client.job("cheap", "import sys, time; print('begun with', open(sys.argv[1] + '/a.txt').read(), flush=True); time.sleep(600)");
+    job["properties"]["command"] = "python train.py ${{inputs.data}}".into();
+    job["properties"]["computeId"] = format!("{}/computes/cheap", client.scope).into();
+    job["properties"]["inputs"] =
+        json!({ "data": { "jobInputType": "uri_folder", "uri": format!("{}/data/small/versions/1", client.scope) } });
+    client.submit("cheap", &job);
+    let log = |wanted: &str| {
+        wait_until(|| {
+            let details = client.run("cheap", "/details").expect(200).json;
+            let text = details["logFiles"]["user_logs/std_log.txt"].as_str().map(|url| client.bare(Method::GET, url, &[], "").text);
+            if text.as_deref() == Some(wanted) { Ok(details) } else { Err(format!("{text:?}, {details}")) }
+        })
+    };
+    log("begun with data\n");
+    emulator.sandbox.sendoff(&["emulator", "fault", "azureml", "preempted", "--path", "/jobs/cheap"]).expect(0);
+    let details = log("begun with data\nbegun with data\n");
+    assert_eq!(details["status"], "Running", "{details}");
+    assert!(details["warnings"].to_string().contains("preempted"), "{details}");
+    client.submit("behind", &job);
+    client.wait_for("behind", &["Queued"]);
+    client.arm(Method::DELETE, "/computes/cheap", None).expect(200);
+    for name in ["cheap", "behind"] {
+        let details = client.wait(name);
+        let said = &details["error"]["error"]["message"];
+        assert_eq!((&details["status"], said), (&json!("Failed"), &json!("The compute 'cheap' was deleted.")), "{details}");
+    }
+    emulator.down();
+}
+
+#[test]
+#[ignore = "needs a container engine; tests/run runs it where there is one"]
 fn engine_logs_are_there_while_a_job_runs_and_an_emulator_that_goes_down_ends_its_jobs_and_leaves_nothing() {
     let emulator = Emulator::up();
     let client = Client::of(&emulator);

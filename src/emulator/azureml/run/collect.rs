@@ -33,11 +33,11 @@ fn artifact(job: &Job, path: &str) -> Place {
     Place::new(&account(&job.scope), &container(&job.scope, ARTIFACTS).unwrap_or_default(), &format!("{}/{path}", job.folder()))
 }
 
-/// Appends to a log what its container has written since.
-pub(super) async fn copy_log(nodes: &Nodes, id: &str, log: &Path, follow: Follow) -> Result<(), String> {
+/// Appends to a log what its container has written since; the log has that container's from `begin` on.
+pub(super) async fn copy_log(nodes: &Nodes, id: &str, log: &Path, begin: u64, follow: Follow) -> Result<(), String> {
     let said = |error: engine::Error| causes::in_one_line(&error);
     let mut file = tokio::fs::OpenOptions::new().append(true).create(true).open(log).await.map_err(|error| error.to_string())?;
-    let skip = file.metadata().await.map_err(|error| error.to_string())?.len();
+    let skip = file.metadata().await.map_err(|error| error.to_string())?.len().saturating_sub(begin);
     let mut pieces = std::pin::pin!(nodes.engine.logs(id, skip, follow).map_err(said)?);
     while let Some(piece) = pieces.next().await {
         file.write_all(&piece.map_err(said)?).await.map_err(|error| error.to_string())?;

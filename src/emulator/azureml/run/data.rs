@@ -57,7 +57,7 @@ pub(super) fn plan(service: &Service, job: &Job) -> Result<Data, String> {
     }
     for (name, output) in entries(&job.properties["outputs"]).filter(|(name, _)| *name != "default") {
         if let Some(asset) = output["assetName"].as_str() {
-            return Err(format!("the output '{name}' cannot be registered as '{asset}': this emulator keeps no data assets and no models"));
+            return Err(format!("the output '{name}' cannot be registered as '{asset}': this emulator makes no asset of an output"));
         }
         if output["mode"].as_str() == Some("Direct") {
             let uri = output["uri"].as_str().unwrap_or_default();

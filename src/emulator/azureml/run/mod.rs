@@ -16,10 +16,12 @@ mod image;
 mod live;
 mod nodes;
 pub(super) mod pool;
+mod prepare;
 mod sizes;
 mod system;
 mod tracked;
 mod variables;
+mod watch;
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

@@ -29,6 +29,11 @@ pub(in super::super) struct Scale {
 impl Scale {
     /// Reads the properties of a compute.
     pub(in super::super) fn of(compute: &Value) -> Self {
+        if compute["computeType"] == "ComputeInstance" {
+            // One machine, which is there or not.
+            let there = usize::from(compute["properties"]["state"] != "Stopped");
+            return Self { min: there, max: there, idle: Duration::ZERO };
+        }
         let settings = &compute["properties"]["scaleSettings"];
         let count = |name: &str| settings[name].as_u64().and_then(|count| usize::try_from(count).ok());
         let idle = settings["nodeIdleTimeBeforeScaleDown"].as_str().and_then(super::drive::seconds);
@@ -146,6 +151,11 @@ impl Pools {
         Grant { pools: self.clone(), key: key.clone(), nodes, fresh: 0 }
     }
 
+    /// Waits until something has become free, or a compute has changed.
+    pub(super) fn changed(&self) -> impl Future<Output = ()> {
+        self.changed.notified()
+    }
+
     /// Says that a compute has changed.
     pub(in super::super) fn look_again(&self) {
         self.changed.notify_waiters();
@@ -206,6 +216,17 @@ impl Grant {
     /// Says that new nodes are there.
     pub(super) fn ready(&self, job: &str) {
         self.pools.with(&self.key, |pool| pool.nodes.extend(self.nodes.iter().map(|id| (id.clone(), Use::Running(job.to_owned())))));
+    }
+}
+
+impl Grant {
+    /// Gives nodes up that are gone.
+    pub(super) fn preempt(mut self) {
+        self.pools.with(&self.key, |pool| {
+            for id in self.nodes.drain(..) {
+                pool.nodes.remove(&id);
+            }
+        });
     }
 }
 

@@ -25,6 +25,11 @@ pub(in super::super) async fn open(service: &Service, job: &Job) -> Result<Strin
     Ok(said(service.mlflow.open_job(&run).await)?.experiment_id)
 }
 
+/// Says that it waits again.
+pub(super) async fn scheduled(service: &Service, job: &Job) -> Result<(), String> {
+    said(service.mlflow.set_status(&job.scope, &job.name, RunStatus::Scheduled, None).await)
+}
+
 /// Says that it runs.
 pub(super) async fn begun(service: &Service, job: &Job) -> Result<(), String> {
     said(service.mlflow.set_status(&job.scope, &job.name, RunStatus::Running, None).await)

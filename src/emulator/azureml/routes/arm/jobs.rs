@@ -103,6 +103,7 @@ async fn put(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
         cancelled: false,
         hidden: properties["isArchived"].as_bool().unwrap_or(false),
         warnings: Vec::new(),
+        log_begins: std::collections::BTreeMap::new(),
     };
     // The job is its own MLflow run: it is there when the job is.
     run::open(&service, &job).await.map_err(|reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceError", reason))?;
@@ -162,7 +163,8 @@ fn check(service: &Service, scope: &Scope, name: &str, properties: &Value) -> Re
         Some(name) => {
             let compute = service.store.get(scope, "computes", name, "")?;
             let compute = compute.ok_or_else(|| Refusal::user(format!("The compute '{name}' was not found.")))?;
-            let most = Scale::of(&compute.body).max;
+            // A compute instance that is stopped has its node when it is started.
+            let most = Scale::of(&compute.body).max.max(1);
             if nodes > most as u64 {
                 return Err(Refusal::user(format!("The job wants {nodes} nodes, and the compute '{name}' has at most {most}.")));
             }
