@@ -1,4 +1,4 @@
-//! Requests to a workspace: every address, header and method is here.
+//! A connection to a workspace: how a request is sent, retried and answered. What is asked over it is in `assets` and `jobs`.
 //!
 //! All of them may be sent again: what is made is made under a name that we choose. So each is, when the service or the network asks for it.
 //! The bearer token goes to the control plane and to hosts that the workspace itself names, and never to storage, which has its own proof in
@@ -8,21 +8,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, LOCATION};
+use reqwest::header::{AUTHORIZATION, HeaderMap};
 use reqwest::{Method, RequestBuilder};
 use serde::de::DeserializeOwned;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::OnceCell;
-use url::Url;
 
-use super::parse::{Details, Job};
-use super::{Access, Error, retry, wire};
+use super::{Access, Error, retry};
 use crate::auth::Session;
-use crate::support::azure::{API_VERSION, AssetId, ErrorBody, HASH_VERSION};
+use crate::support::azure::{API_VERSION, ErrorBody};
 use crate::support::http;
-
-/// The version of the interface that knows what the stable one does not.
-const PREVIEW: &str = "2025-01-01-preview";
 
 /// A client of one workspace.
 #[derive(Debug, Clone)]
@@ -39,7 +34,7 @@ pub(super) struct Client {
 #[derive(Debug, Clone)]
 pub(super) struct Workspace {
     /// Where its runs are: `<api>/history/v1.0<scope>`.
-    history: String,
+    pub(super) history: String,
     /// Its tracker, as MLflow's clients name it.
     pub(super) mlflow_uri: String,
 }
@@ -52,31 +47,22 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// A place to upload a code asset to.
-#[derive(Debug)]
-pub(super) struct Upload {
-    /// The container, without the proof.
-    pub(super) container: String,
-    /// The container, with the proof in its query; never kept.
-    pub(super) sas: Url,
-}
-
 impl Answer {
-    fn is_good(&self) -> bool {
+    pub(super) fn is_good(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
-    fn header(&self, name: &str) -> Option<&str> {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
     /// Reads a good answer; another becomes the service's own words.
-    fn read<T: DeserializeOwned>(self, act: &str) -> Result<T, Error> {
+    pub(super) fn read<T: DeserializeOwned>(self, act: &str) -> Result<T, Error> {
         let good = self.good(act)?;
         serde_json::from_slice(&good.body).map_err(|source| Error::Unreadable { act: act.to_owned(), source })
     }
 
-    fn good(self, act: &str) -> Result<Self, Error> {
+    pub(super) fn good(self, act: &str) -> Result<Self, Error> {
         if self.is_good() { Ok(self) } else { Err(self.refusal(act)) }
     }
 
@@ -107,6 +93,11 @@ impl Client {
         &self.access.resource_manager
     }
 
+    /// Returns who submits, for the workspace's own audience.
+    pub(super) fn submitter(&self) -> Option<&Session> {
+        self.submitter.as_deref()
+    }
+
     /// Returns the client for storage, which presents no token.
     pub(super) fn http(&self) -> &reqwest::Client {
         &self.http
@@ -117,12 +108,12 @@ impl Client {
         self.access.storage.as_deref()
     }
 
-    fn arm(&self, path: &str) -> String {
+    pub(super) fn arm(&self, path: &str) -> String {
         format!("{}{}{path}", self.access.resource_manager.trim_end_matches('/'), self.access.scope)
     }
 
     /// Sends a request until it is answered for good.
-    async fn send(&self, build: impl Fn() -> RequestBuilder) -> Result<Answer, Error> {
+    pub(super) async fn send(&self, build: impl Fn() -> RequestBuilder) -> Result<Answer, Error> {
         let mut renewed = false;
         let mut attempt = 0;
         loop {
@@ -152,7 +143,7 @@ impl Client {
         }
     }
 
-    async fn arm_call(&self, method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Answer, Error> {
+    pub(super) async fn arm_call(&self, method: Method, path: &str, query: &[(&str, &str)], body: Option<&Value>) -> Result<Answer, Error> {
         let url = self.arm(path);
         self.send(|| {
             let request = self.http.request(method.clone(), &url).query(&[("api-version", API_VERSION)]).query(query);
@@ -191,190 +182,13 @@ impl Client {
         let mlflow_uri = mlflow_uri.split('?').next().unwrap_or_default().to_owned();
         Ok(Workspace { history: format!("{}/history/v1.0{scope}", api.trim_end_matches('/')), mlflow_uri })
     }
-
-    /// Returns the code asset that has this hash.
-    pub(super) async fn code(&self, name: &str, hash: &str) -> Result<Option<AssetId>, Error> {
-        let query = [("hash", hash), ("hashVersion", HASH_VERSION)];
-        let act = "look for the source directory among the workspace's code";
-        let answer = self.arm_call(Method::GET, &format!("/codes/{name}/versions"), &query, None).await?;
-        if answer.status == 404 && !is_about_workspace(&answer) {
-            return Ok(None);
-        }
-        let found: Value = answer.read(act)?;
-        let id = found["value"].as_array().and_then(|found| found.first()).and_then(|found| found["id"].as_str());
-        Ok(id.and_then(|id| id.parse().ok()))
-    }
-
-    /// Asks for a place to upload a code asset to.
-    pub(super) async fn start_upload(&self, name: &str) -> Result<Upload, Error> {
-        let act = "ask for a place to upload the source directory to";
-        let path = format!("/codes/{name}/versions/1/startPendingUpload");
-        let body = json!({ "pendingUploadType": "TemporaryBlobReference" });
-        let found: Value = self.arm_call(Method::POST, &path, &[], Some(&body)).await?.read(act)?;
-        let reference = &found["blobReferenceForConsumption"];
-        let sas = reference["credential"]["sasUri"].as_str().and_then(|text| Url::parse(text).ok());
-        let container = reference["blobUri"].as_str().map(|text| text.trim_end_matches('/').to_owned());
-        sas.zip(container).map(|(sas, container)| Upload { container, sas }).ok_or_else(|| Error::Refused {
-            act: act.to_owned(),
-            status: 200,
-            code: String::new(),
-            message: "the answer names no place".to_owned(),
-            id: None,
-        })
-    }
-
-    /// Registers an uploaded code asset and returns its id; `None` when another one has its name.
-    pub(super) async fn put_code(&self, name: &str, uri: &str, hash: &str) -> Result<Option<String>, Error> {
-        let body = json!({ "properties": {
-            "codeUri": uri,
-            "isAnonymous": true,
-            "properties": { "hash_sha256": hash, "hash_version": HASH_VERSION },
-        } });
-        let answer = self.arm_call(Method::PUT, &format!("/codes/{name}/versions/1"), &[], Some(&body)).await?;
-        if matches!(answer.status, 400 | 409) {
-            return Ok(None);
-        }
-        let found: Value = answer.read("register the source directory")?;
-        Ok(Some(found["id"].as_str().map_or_else(|| self.scope().asset("codes", name, "1").to_string(), str::to_owned)))
-    }
-
-    /// Returns whether an environment's version is there.
-    pub(super) async fn has_environment(&self, name: &str, version: &str) -> Result<bool, Error> {
-        let answer = self.arm_call(Method::GET, &format!("/environments/{name}/versions/{version}"), &[], None).await?;
-        if answer.status == 404 && !is_about_workspace(&answer) {
-            return Ok(false);
-        }
-        answer.good("look for the environment").map(|_| true)
-    }
-
-    /// Makes an environment's version.
-    pub(super) async fn put_environment(&self, name: &str, version: &str, body: &Value) -> Result<(), Error> {
-        let path = format!("/environments/{name}/versions/{version}");
-        self.arm_call(Method::PUT, &path, &[], Some(body)).await?.good("register the environment").map(drop)
-    }
-
-    /// Returns a job; `None` when the workspace has none of this name.
-    pub(super) async fn job(&self, name: &str) -> Result<Option<Job>, Error> {
-        let answer = self.arm_call(Method::GET, &format!("/jobs/{name}"), &[], None).await?;
-        if answer.status == 404 && !is_about_workspace(&answer) {
-            return Ok(None);
-        }
-        answer.read(&format!("ask about the job `{name}`")).map(Some)
-    }
-
-    /// Makes a job, or finds that it is there.
-    pub(super) async fn put_job(&self, name: &str, body: &Value) -> Result<Job, Error> {
-        let act = format!("submit the job `{name}`");
-        let version = if wire::needs_preview(body) { PREVIEW } else { API_VERSION };
-        // A job that acts as its submitter needs a token for the workspace's own audience beside.
-        let as_user = body["properties"]["identity"]["identityType"] == "UserIdentity";
-        let beside = match self.submitter.as_ref().filter(|_| as_user) {
-            Some(session) => session.authorization().await?,
-            None => None,
-        };
-        let url = self.arm(&format!("/jobs/{name}"));
-        let answer = self.send(|| {
-            let request = self.http.put(&url).query(&[("api-version", version)]).json(body);
-            match &beside {
-                Some(secret) => request.header("x-azureml-token", secret.expose().trim_start_matches("Bearer ")),
-                None => request,
-            }
-        });
-        answer.await?.read(&act)
-    }
-
-    /// Returns the id of the latest version of what the workspace has registered: `data`, `models` or `environments`.
-    pub(super) async fn latest(&self, collection: &str, name: &str) -> Result<String, Error> {
-        let act = format!("look for the latest version of `{name}`");
-        let found: Value = self.arm_call(Method::GET, &format!("/{collection}/{name}"), &[], None).await?.read(&act)?;
-        let version = found["properties"]["latestVersion"].as_str().filter(|version| !version.is_empty());
-        let version = version.ok_or_else(|| Error::Refused {
-            act,
-            status: 200,
-            code: String::new(),
-            message: "the workspace has no version of it".to_owned(),
-            id: None,
-        })?;
-        Ok(self.scope().asset(collection, name, version).to_string())
-    }
-
-    /// Asks for the end of a job, and waits until the service has taken that in; `false` when there is no such job.
-    pub(super) async fn cancel(&self, name: &str) -> Result<bool, Error> {
-        let act = format!("cancel the job `{name}`");
-        let answer = self.arm_call(Method::POST, &format!("/jobs/{name}/cancel"), &[], None).await?;
-        match answer.status {
-            404 => return Ok(false),
-            // A job that has ended is refused by some versions of the service.
-            400 | 409 => return Ok(true),
-            202 => {}
-            _ => return answer.good(&act).map(|_| true),
-        }
-        let mut pause = retry::pause(0, Some(&answer.headers));
-        let place = answer.headers.get("azure-asyncoperation").or_else(|| answer.headers.get(LOCATION));
-        let Some(url) = place.and_then(|place| place.to_str().ok()).filter(|url| self.may_hear_token(url)).map(str::to_owned) else {
-            return Ok(true);
-        };
-        loop {
-            tokio::time::sleep(pause.clamp(Duration::from_millis(200), Duration::from_secs(30))).await;
-            let answer = self.send(|| self.http.get(&url)).await?;
-            if answer.status != 202 && !is_in_progress(&answer) {
-                // Whether the job has ended is asked of the job.
-                return Ok(true);
-            }
-            pause = retry::pause(0, Some(&answer.headers));
-        }
-    }
-
-    /// Returns whether an address that the service gave may be asked with our token: the control plane's, in whatever region.
-    fn may_hear_token(&self, url: &str) -> bool {
-        let own = Url::parse(&self.access.resource_manager).ok();
-        let (Some(own), Some(url)) = (own, Url::parse(url).ok()) else { return false };
-        let (Some(host), Some(asked)) = (own.host_str(), url.host_str()) else { return false };
-        url.scheme() == own.scheme() && (url.origin() == own.origin() || asked.ends_with(&format!(".{host}")))
-    }
-
-    /// Returns what run history tells of a job; `None` when it has not heard of it yet.
-    pub(super) async fn details(&self, name: &str) -> Result<Option<Details>, Error> {
-        let url = format!("{}/runs/{name}/details", self.workspace().await?.history);
-        let answer = self.send(|| self.http.get(&url)).await?;
-        if answer.status == 404 {
-            return Ok(None);
-        }
-        answer.read(&format!("ask how the job `{name}` stands")).map(Some)
-    }
-
-    /// Asks run history about a job's artifacts.
-    pub(super) async fn artifacts(&self, experiment: &str, run: &str, route: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
-        let mut url = Url::parse(&self.workspace().await?.history).map_err(|_| Error::NoHistory(self.scope().workspace_name.clone()))?;
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.extend(["experiments", experiment, "runs", run, "artifacts"]).extend(route.split('/').filter(|part| !part.is_empty()));
-        }
-        self.send(|| self.http.get(url.clone()).query(query)).await?.read(&format!("ask for what `{run}` has left"))
-    }
-
-    /// Asks for a proof with which a datastore can be read, and for where it is.
-    pub(super) async fn datastore(&self, name: &str) -> Result<(Value, Value), Error> {
-        let act = format!("look at the datastore `{name}`");
-        let found: Value = self.arm_call(Method::GET, &format!("/datastores/{name}"), &[], None).await?.read(&act)?;
-        // Only this version of the interface gives one that expires, and not the account's own key.
-        let url = self.arm(&format!("/datastores/{name}/listSecrets"));
-        let body = json!({ "expirableSecret": true, "expireAfterHours": 1 });
-        let answer = self.send(|| self.http.post(&url).query(&[("api-version", "2024-10-01-preview")]).json(&body)).await?;
-        Ok((found, answer.read(&format!("ask for access to the datastore `{name}`"))?))
-    }
 }
 
 /// Returns whether a 404 is about the workspace and not about what is looked for in it.
-fn is_about_workspace(answer: &Answer) -> bool {
+pub(super) fn is_about_workspace(answer: &Answer) -> bool {
     let Ok(body) = serde_json::from_slice::<ErrorBody>(&answer.body) else { return false };
     matches!(body.error.code.as_str(), "ResourceGroupNotFound" | "SubscriptionNotFound")
         || (body.error.code == "ResourceNotFound" && body.error.message.contains("/workspaces/") && !body.error.message.contains("/jobs/"))
-}
-
-fn is_in_progress(answer: &Answer) -> bool {
-    let Ok(body) = serde_json::from_slice::<Value>(&answer.body) else { return false };
-    let status = body["status"].as_str().unwrap_or_default().to_lowercase();
-    answer.is_good() && !matches!(status.as_str(), "" | "succeeded" | "failed" | "canceled")
 }
 
 /// Sends one request and reads the answer.

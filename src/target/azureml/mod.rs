@@ -6,17 +6,19 @@
 //! states:  GET of the job; at its end run history says how
 //! ```
 //!
-//! The protocol is Azure's own: what is asked and answered is in `client`, `blob` and `request`, what answers mean is in `parse`. A local
+//! The protocol is Azure's own: what is asked and answered is in `client`, `assets`, `jobs`, `blob` and `request`, what answers mean is in `parse`. A local
 //! emulation is reached by another [`Door`] and in no other way.
 
 mod access;
 mod archive;
+mod assets;
 mod blob;
 mod client;
 mod code;
 mod collect;
 mod error;
 mod inputs;
+mod jobs;
 mod known;
 mod log;
 mod parse;
