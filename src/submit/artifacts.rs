@@ -4,6 +4,7 @@
 use crate::job;
 use crate::job::attempt::Attempt;
 use crate::support::fs::{self, Context};
+use crate::target::{self, JobRef, Target};
 use crate::tracking::{self, Client};
 
 /// The folder inside the attempt's.
@@ -35,6 +36,18 @@ pub(super) fn read(attempt: &Attempt, name: &str) -> Option<String> {
 /// Returns whether there is something left to upload.
 pub(super) fn are_pending(attempt: &Attempt) -> bool {
     attempt.path(FOLDER).is_dir() && !attempt.path(UPLOADED).exists()
+}
+
+/// Hands them to a target that keeps the MLflow run itself; may be repeated.
+pub(super) async fn hand_over(attempt: &Attempt, target: &dyn Target, job: &JobRef) -> Result<(), target::Error> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(attempt.path(FOLDER)).into_iter().flatten().flatten() {
+        let content = fs::read(entry.path()).map_err(job::Error::File)?;
+        files.push((entry.file_name().to_string_lossy().into_owned(), content));
+    }
+    target.keep(job, files).await?;
+    let _ = std::fs::write(attempt.path(UPLOADED), b"");
+    Ok(())
 }
 
 /// Uploads them below `sendoff/`; may be repeated. A tracker without an artifact proxy is passed over.

@@ -196,7 +196,7 @@ pub enum Error {
     #[error("the job `{0}` is not tracked")]
     NotTracked(String),
     /// What a job is asked for is kept by the target that tracks it.
-    #[error("the job `{0}` is tracked by the workspace that runs it, and reading from there is not built yet")]
+    #[error("the job `{0}` is tracked by the workspace that runs it: nothing of it waits here to be delivered")]
     TrackedByTarget(String),
     /// The user stopped it before anything was sent.
     #[error("interrupted; nothing was submitted")]

@@ -160,6 +160,9 @@ impl Jobs {
                 self.close(&mut record, status_of(&outcome)).await;
             }
             self.upload(&record, &attempt).await;
+        } else if record != before && record.tracking.as_ref().is_some_and(|tracking| tracking.by_target) {
+            // Not at each look: a workspace that does not take them is tried again when the job has gone on.
+            self.upload(&record, &Attempt::new(&self.dirs.data, &record.id, record.attempt)).await;
         }
         if record != before {
             self.store.put(&record)?;
@@ -246,6 +249,11 @@ impl Jobs {
         if !artifacts::are_pending(attempt) {
             return;
         }
+        if tracking.by_target {
+            let (target, job) = (self.target(record), Self::reference(record));
+            let _ = timeout(PATIENCE, artifacts::hand_over(attempt, &*target, &job)).await;
+            return;
+        }
         if let Some(connection) = self.connection(record)
             && let Ok(client) = Client::new(&connection)
         {
@@ -259,6 +267,20 @@ impl Jobs {
             Managed::new(&self.dirs).readdress(tracking);
         }
         record
+    }
+
+    /// Returns a client of a record's tracker, the target's own included; `None` when it is a managed server that does not run.
+    pub async fn tracker(&self, record: &Record) -> Result<Option<Client>, Error> {
+        if !record.tracking.as_ref().is_some_and(|tracking| tracking.by_target) {
+            return Ok(self.connection(record).map(|connection| Client::new(&connection)).transpose()?);
+        }
+        let own = self.target(record).own_tracker().await?;
+        let own = own.ok_or_else(|| Error::TrackedByTarget(record.id.to_string()))?;
+        let connection = Connection { uri: own.uri, auth: own.credentials, managed: false };
+        Ok(Some(match &own.certificate_authority {
+            Some(authority) => Client::trusting(&connection, authority)?,
+            None => Client::new(&connection)?,
+        }))
     }
 
     /// Returns how the tracker of a record is reached from here; `None` when it is a managed server that does not run, or the target itself.

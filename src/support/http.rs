@@ -23,6 +23,11 @@ pub fn client_trusting(
     builder(connect, total).tls_certs_merge(authorities).build()
 }
 
+/// Reads the certificate authorities of a file in PEM.
+pub fn authorities(pem: &[u8]) -> Result<Vec<reqwest::Certificate>, reqwest::Error> {
+    reqwest::Certificate::from_pem_bundle(pem)
+}
+
 fn builder(connect: Duration, total: Duration) -> reqwest::ClientBuilder {
     install_tls();
     reqwest::Client::builder().user_agent(concat!("sendoff/", env!("CARGO_PKG_VERSION"))).connect_timeout(connect).timeout(total)

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::auth::Credentials;
 use crate::job::{JobId, JobSpec, JobState, Launch, Request};
 
 pub use docker::{Ending, Guest, Inside};
@@ -81,6 +82,17 @@ pub struct OwnRun {
     pub run_id: String,
     /// Where people see it.
     pub url: String,
+}
+
+/// How the tracker is asked in which a target makes MLflow runs of its own accord.
+#[derive(Debug, Clone)]
+pub struct OwnTracker {
+    /// The address over HTTP.
+    pub uri: String,
+    /// Who we are to it.
+    pub credentials: Credentials,
+    /// A certificate authority that is trusted beside the machine's own.
+    pub certificate_authority: Option<PathBuf>,
 }
 
 /// One attempt of a job, as a target is asked about it.
@@ -203,6 +215,17 @@ pub trait Target: Send + Sync {
     async fn own_run(&self, job: &JobRef) -> Result<Option<OwnRun>, Error> {
         let _ = job;
         Ok(None)
+    }
+
+    /// Returns how the tracker of [`Target::own_run`] is asked; `None` where there is none.
+    async fn own_tracker(&self) -> Result<Option<OwnTracker>, Error> {
+        Ok(None)
+    }
+
+    /// Keeps files, by their names, below `sendoff/` among the artifacts of [`Target::own_run`]. May be repeated.
+    async fn keep(&self, job: &JobRef, files: Vec<(String, Vec<u8>)>) -> Result<(), Error> {
+        let _ = (job, files);
+        Ok(())
     }
 
     /// Ends a job: TERM, its grace, KILL; verified. `at_most` shortens the job's own grace, for a caller who cannot wait that long.

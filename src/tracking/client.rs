@@ -1,5 +1,6 @@
 //! The part of MLflow's REST API that sendoff needs. Paths and bodies: MLflow's REST API documentation, 2.0.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::{Connection, Error};
 use crate::auth::Session;
-use crate::support::{causes, http};
+use crate::support::{causes, fs, http};
 
 /// How long somebody who waits to submit waits for the first answer.
 const PREFLIGHT: Duration = Duration::from_secs(10);
@@ -83,6 +84,14 @@ impl Client {
     /// Makes a client; opens no connection yet.
     pub fn new(connection: &Connection) -> Result<Self, Error> {
         let http = http::client(Duration::from_secs(5), Duration::from_secs(30)).map_err(Error::Setup)?;
+        let session = Arc::new(Session::new(&connection.auth, &http));
+        Ok(Self { http, session, connection: connection.clone() })
+    }
+
+    /// Makes a client that trusts the certificate authorities of a file beside those of this machine.
+    pub fn trusting(connection: &Connection, authorities: &Path) -> Result<Self, Error> {
+        let authorities = http::authorities(&fs::read(authorities)?).map_err(Error::Setup)?;
+        let http = http::client_trusting(Duration::from_secs(5), Duration::from_secs(30), authorities).map_err(Error::Setup)?;
         let session = Arc::new(Session::new(&connection.auth, &http));
         Ok(Self { http, session, connection: connection.clone() })
     }

@@ -71,6 +71,16 @@ fn the_example_digits_trains_and_tracks_in_an_emulated_workspace_on_the_engine()
     assert!(open.stdout.contains("digits-aml"), "{}", open.stdout);
     let status = emulated.0.sendoff(&["status", "digits-aml", "--output", "json"]).expect(0).json();
     assert_eq!(status["mlflow_run_id"], "digits-aml");
+    // What it measured is read from the workspace, and what made it is kept there with its MLflow run.
+    let gate = |condition: &str| emulated.0.sendoff(&["metrics", "digits-aml", "--require", condition]);
+    assert!(gate("accuracy>=0.5").expect(0).stdout.contains("accuracy"));
+    assert!(gate("accuracy>=1.5").expect(1).stderr.contains("is not met"));
+    let state = rusqlite::Connection::open(emulated.0.home().join("data/emulator/azureml/state.db")).expect("it is there");
+    for name in ["request.json", "run-config.yaml", "requirements.lock"] {
+        let query = "SELECT count(*) FROM blobs WHERE name LIKE '%/dcid.digits-aml/sendoff/' || ?1";
+        let count: u32 = state.query_row(query, [name], |row| row.get(0)).expect("a count");
+        assert_eq!(count, 1, "{name}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use sendoff::relay::Pending;
 use sendoff::submit::Error;
 use sendoff::support::figures::Figures;
 use sendoff::support::words::Count;
-use sendoff::tracking::{Client, Measured, Requirement, Series, sparkline};
+use sendoff::tracking::{Measured, Requirement, Series, sparkline};
 
 use super::World;
 use super::jobs::open_jobs;
@@ -32,11 +32,8 @@ pub(crate) async fn run(arguments: &Arguments, world: &World, printer: &Printer)
     // What the relay of an ended job could not deliver is delivered now, if the tracker answers.
     let record = jobs.refresh(record).await?;
     let Some(tracking) = &record.tracking else { return Err(Error::NotTracked(record.id.to_string()).into()) };
-    if record.tracking.as_ref().is_some_and(|tracking| tracking.by_target) {
-        return Err(Error::TrackedByTarget(record.id.to_string()).into());
-    }
-    let Some(connection) = jobs.connection(&record) else { return Err(Error::ManagedStopped(record.id.to_string()).into()) };
-    let measured = Client::new(&connection)?.measured(&tracking.run_id, record.id.as_str(), attempt_start(&record)).await?;
+    let Some(tracker) = jobs.tracker(&record).await? else { return Err(Error::ManagedStopped(record.id.to_string()).into()) };
+    let measured = tracker.measured(&tracking.run_id, record.id.as_str(), attempt_start(&record)).await?;
     let pending = jobs.delivery(&record).map(|delivery| delivery.pending).unwrap_or_default();
     let unmet = unmet(&arguments.require, &measured, pending);
     if printer.is_json() {

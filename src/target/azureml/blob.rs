@@ -133,6 +133,19 @@ pub(super) async fn tail(http: &reqwest::Client, url: &Url, offset: u64) -> Resu
     }
 }
 
+/// Writes a blob by its whole address, in place of what is there.
+pub(super) async fn write(http: &reqwest::Client, url: &Url, bytes: Bytes) -> Result<(), Error> {
+    let request = || {
+        http.put(url.clone())
+            .header("x-ms-blob-type", "BlockBlob")
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .header("Content-MD5", digest(&bytes))
+            .body(bytes.clone())
+    };
+    let answer = send(request).await?;
+    if (200..300).contains(&answer.status) { Ok(()) } else { Err(refusal("write a file", &answer)) }
+}
+
 /// Opens a blob for reading, by its whole address.
 pub(super) async fn open(http: &reqwest::Client, url: &Url) -> Result<reqwest::Response, Error> {
     let host = url.host_str().unwrap_or_default().to_owned();

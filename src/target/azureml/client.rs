@@ -18,6 +18,7 @@ use super::{Access, Error, retry};
 use crate::auth::Session;
 use crate::support::azure::{API_VERSION, ErrorBody};
 use crate::support::http;
+use crate::target::OwnTracker;
 
 /// A client of one workspace.
 #[derive(Debug, Clone)]
@@ -157,6 +158,19 @@ impl Client {
         .await
     }
 
+    /// Returns how the workspace's tracker is asked: MLflow's REST, with the credentials of the workspace.
+    pub(super) async fn tracker(&self) -> Result<OwnTracker, Error> {
+        let named = &self.workspace().await?.mlflow_uri;
+        let rest = named.strip_prefix("azureml://").ok_or_else(|| Error::NoHistory(self.scope().workspace_name.clone()))?;
+        let scheme = if self.access.resource_manager.starts_with("http://") { "http" } else { "https" };
+        Ok(OwnTracker {
+            // Clients of MLflow 2 and later ask this version, whatever the address says.
+            uri: format!("{scheme}://{}", rest.replacen("/mlflow/v1.0/", "/mlflow/v2.0/", 1)),
+            credentials: self.access.credentials.clone(),
+            certificate_authority: self.access.certificate_authority.clone(),
+        })
+    }
+
     /// Returns what the workspace says of itself, which is asked once.
     pub(super) async fn workspace(&self) -> Result<&Workspace, Error> {
         self.workspace.get_or_try_init(|| self.ask_workspace()).await
@@ -206,5 +220,5 @@ pub(super) async fn answer(request: RequestBuilder) -> Result<Answer, Error> {
 
 /// Reads the certificate authorities of a file.
 fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Error> {
-    reqwest::Certificate::from_pem_bundle(&crate::support::fs::read(path)?).map_err(Error::Setup)
+    http::authorities(&crate::support::fs::read(path)?).map_err(Error::Setup)
 }

@@ -93,11 +93,23 @@ impl Client {
 
     /// Asks run history about a job's artifacts.
     pub(super) async fn artifacts(&self, experiment: &str, run: &str, route: &str, query: &[(&str, &str)]) -> Result<Value, Error> {
+        let url = self.artifacts_url(experiment, run, route).await?;
+        self.send(|| self.http().get(url.clone()).query(query)).await?.read(&format!("ask for what `{run}` has left"))
+    }
+
+    /// Makes artifacts, and returns where their contents are to be written.
+    pub(super) async fn create_artifacts(&self, experiment: &str, run: &str, paths: &[String]) -> Result<Value, Error> {
+        let url = self.artifacts_url(experiment, run, "batch/metadata").await?;
+        let body = json!({ "paths": paths.iter().map(|path| json!({ "path": path })).collect::<Vec<_>>() });
+        self.send(|| self.http().post(url.clone()).json(&body)).await?.read(&format!("keep files with `{run}`"))
+    }
+
+    async fn artifacts_url(&self, experiment: &str, run: &str, route: &str) -> Result<Url, Error> {
         let mut url = Url::parse(&self.workspace().await?.history).map_err(|_| Error::NoHistory(self.scope().workspace_name.clone()))?;
         if let Ok(mut path) = url.path_segments_mut() {
             path.extend(["experiments", experiment, "runs", run, "artifacts"]).extend(route.split('/').filter(|part| !part.is_empty()));
         }
-        self.send(|| self.http().get(url.clone()).query(query)).await?.read(&format!("ask for what `{run}` has left"))
+        Ok(url)
     }
 
     /// Asks for a proof with which a datastore can be read, and for where it is.

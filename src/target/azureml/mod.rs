@@ -12,6 +12,7 @@
 mod access;
 mod archive;
 mod assets;
+mod attach;
 mod blob;
 mod client;
 mod code;
@@ -38,7 +39,7 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use super::config::AzureMlSpec;
-use super::{Brought, Capabilities, Found, JobRef, OwnRun, Pace, Presence, Shell, Target, Visit, Wanted, Ways};
+use super::{Brought, Capabilities, Found, JobRef, OwnRun, OwnTracker, Pace, Presence, Shell, Target, Visit, Wanted, Ways};
 use crate::job::attempt::Attempt;
 use crate::job::{Ending, Hosted, JobId, JobSpec, JobState, Launch, Outcome, Request};
 use crate::support::dirs::Dirs;
@@ -363,6 +364,15 @@ impl Target for AzureMl {
         };
         let url = found.endpoint("Studio").unwrap_or_default().to_owned();
         Ok(Some(OwnRun { uri, experiment_id: String::new(), run_id: name(job), url }))
+    }
+
+    async fn own_tracker(&self) -> Result<Option<OwnTracker>, super::Error> {
+        Ok(Some(self.client().await?.tracker().await?))
+    }
+
+    async fn keep(&self, job: &JobRef, files: Vec<(String, Vec<u8>)>) -> Result<(), super::Error> {
+        let found = self.known(job).await?;
+        Ok(attach::attach(self.client().await?, &found, files).await?)
     }
 
     async fn cancel(&self, job: &JobRef, _at_most: Option<Duration>) -> Result<JobState, super::Error> {
