@@ -59,6 +59,7 @@ impl Definitions {
     pub fn inspect(&self, spec: &Spec) -> Result<Inspection, Error> {
         refuse(spec)?;
         let wanted = Requirements::of(spec)?;
+        refuse_beside_named(spec, &wanted)?;
         if is_image_alone(spec, &wanted) {
             let definition = Definition { image: self.base(spec), conda_file: None };
             return Ok(inspection(None, Some(String::new()), Some(definition), Vec::new()));
@@ -84,6 +85,7 @@ impl Definitions {
     pub fn provision(&self, spec: &Spec, upgrade: bool, progress: &dyn Progress) -> Result<Environment, Error> {
         refuse(spec)?;
         let wanted = Requirements::of(spec)?;
+        refuse_beside_named(spec, &wanted)?;
         let interpreter = self.interpreter(spec)?;
         if is_image_alone(spec, &wanted) {
             return self.environment(spec, Fixed { lock: String::new(), interpreter, base: None });
@@ -165,6 +167,19 @@ fn inspection(python: Option<Interpreter>, lock: Option<String>, definition: Opt
 fn is_image_alone(spec: &Spec, wanted: &Requirements) -> bool {
     let declares = matches!(spec.packages, super::PackageSource::Pyproject(_)) || spec.install_project;
     matches!(spec.base, Base::Image(_)) && spec.python.is_none() && wanted.lines.is_empty() && !declares
+}
+
+/// Refuses what stands beside an environment that the workspace has by itself.
+fn refuse_beside_named(spec: &Spec, wanted: &Requirements) -> Result<(), Error> {
+    match &spec.base {
+        Base::Image(name) if is_named(name) && !is_image_alone(spec, wanted) => Err(Error::Named(name.clone())),
+        _ => Ok(()),
+    }
+}
+
+/// Returns whether an image is in truth an environment that a workspace or a registry of Azure ML has: `azureml:NAME:VERSION`.
+pub fn is_named(image: &str) -> bool {
+    image.starts_with("azureml:")
 }
 
 fn refuse(spec: &Spec) -> Result<(), Error> {

@@ -109,6 +109,9 @@ pub enum Error {
     /// What a service cannot do that builds environments itself.
     #[error("{0} is not built yet for this target")]
     NotThere(&'static str),
+    /// Something beside an environment that a workspace has by itself.
+    #[error("the environment `{0}` of the workspace is taken as it is, and nothing can be added to it")]
+    Named(String),
     /// A package that only this machine has, where a service builds the environment.
     #[error("the service that builds the environment cannot reach `{0}` of this machine")]
     OnlyHere(String),
@@ -166,6 +169,7 @@ impl Hints for Error {
                 vec!["move them to the `pip:` part if they exist there, or choose a target with containers".to_owned()]
             }
             Self::NotThere(_) => vec!["use `environment.image` with an image that has it, or choose another target".to_owned()],
+            Self::Named(_) => vec!["remove what stands beside `environment.image`, or name an image there".to_owned()],
             Self::OnlyHere(_) => vec!["put the package on an index, or into the source directory and import it from there".to_owned()],
             Self::CredentialsInDefinition => {
                 vec!["use an index that the workspace reaches without them, or an `image` that has the packages".to_owned()]

@@ -28,7 +28,7 @@ use crate::support::uv::Uv;
 use requirements::Requirements;
 use resolve::Goal;
 
-pub use definition::{Definition, Definitions};
+pub use definition::{Definition, Definitions, is_named};
 pub use error::Error;
 pub use image::{BaseImage, BuiltImage, Images, Leftover, Push, VENV};
 pub use inputs::Inputs;

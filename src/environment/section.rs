@@ -33,7 +33,8 @@ document! {
         install_project: Parsed<bool>,
         /// Debian packages, on targets with containers.
         system_packages: List<Text>,
-        /// The image that the job runs in, on targets with containers.
+        /// The image that the job runs in, on targets with containers; on Azure ML also an environment of the workspace
+        /// (`azureml:NAME:VERSION`, `azureml:NAME@latest`) or of a registry (`azureml://registries/...`), which is taken as it is.
         image: Text,
         /// The Dockerfile of that image, relative to this file, on targets with containers.
         dockerfile: Text,

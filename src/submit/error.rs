@@ -285,6 +285,7 @@ impl Error {
                 )
                 | Self::Environment(
                     environment::Error::NotThere(_)
+                        | environment::Error::Named(_)
                         | environment::Error::OnlyHere(_)
                         | environment::Error::CredentialsInDefinition
                         | environment::Error::Conda { .. }

@@ -117,6 +117,13 @@ const KEYS: &[(&str, &str, Fate)] = &[
     ("environment.install_project", "environment: {install_project: true}", Refused("`environment.install_project`")),
     ("environment.system_packages", "environment: {system_packages: [git]}", Refused("git")),
     ("environment.image", "environment: {image: 'base:1'}", Sent(r#""image": "base:1""#)),
+    ("environment.image", "environment: {image: 'azureml:sklearn:12'}", Sent("environments/sklearn/versions/12")),
+    (
+        "environment.image",
+        "environment: {image: 'azureml://registries/azureml/environments/sklearn/labels/latest'}",
+        Sent("/labels/latest"),
+    ),
+    ("environment.image", "environment: {image: 'azureml:sklearn:12', pip_packages: [a]}", Refused("nothing can be added to it")),
     ("environment.dockerfile", "environment: {dockerfile: Dockerfile}", Refused("`environment.dockerfile`")),
     ("environment.build_context", "environment: {dockerfile: Dockerfile, build_context: .}", Refused("`environment.dockerfile`")),
     ("environment.push", "environment: {image: 'base:1', push: a/b}", Refused("does not honour `environment.push`")),
@@ -228,6 +235,7 @@ fn what_only_the_service_does_is_refused_elsewhere() {
         ("inputs: {d: {type: mltable, path: .}}", "only Azure ML honours `inputs.d.type: mltable`"),
         ("inputs: {d: {type: uri_folder, path: ., mode: direct}}", "only Azure ML honours `inputs.d.mode`"),
         ("inputs: {d: {type: uri_folder, path: 'azureml:iris:3'}}", "the input `d` is an address"),
+        ("environment: {image: 'azureml:sklearn:12'}", "is an environment of a workspace"),
         ("outputs: {d: {name: net}}", "only Azure ML honours `outputs.d.name`"),
     ] {
         sandbox.file("run.yaml", &format!("command: x\n{text}\n"));

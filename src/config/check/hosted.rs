@@ -4,6 +4,7 @@
 use super::files::is_address;
 use crate::config::document::{self, InputValue};
 use crate::config::{Origin, Sourced};
+use crate::environment::is_named;
 use crate::job::{Asked, Identity, JobService, ServiceKind};
 use crate::support::words;
 use crate::support::yaml::{Context, Map, Place, Text};
@@ -125,6 +126,10 @@ fn only_there(document: &document::RunConfig, target: Option<&TargetSpec>, conte
         if let Some(place) = place {
             refuse(key, &place);
         }
+    }
+    if let Some(image) = document.environment.as_ref().and_then(|section| section.image.as_ref()).filter(|image| is_named(&image.text)) {
+        let reason = format!("`{}` is of the kind `{}`", target.name, target.config.kind().word());
+        context.find(&image.place, format!("`{}` is an environment of a workspace", image.text), reason, Some("name an image".to_owned()));
     }
     for (name, value) in document.inputs.iter().flat_map(|map| &map.entries) {
         let InputValue::File(file) = value else { continue };

@@ -231,16 +231,16 @@ impl Target for AzureMl {
             workspace_name: "EMULATED".to_owned(),
         });
         let (none, code) = (BTreeMap::new(), "AT-SUBMISSION");
-        let named = request::Named { scope: &scope, code, executables: &[], found: &none };
+        let named = request::Named { scope: &scope, code, executables: &[], environment: None, found: &none };
         let hosted = hosted(spec)?;
         let body = request::job(spec, hosted, &self.spec, named)?;
         let shown = |value: &Value| serde_json::to_string_pretty(value).expect("a JSON value is plain data");
-        let environment = request::environment(hosted);
         let path = format!("{scope}/environments/{}/versions/{}", request::ENVIRONMENT, hosted.environment);
+        let made = || format!("# PUT {path}\n{}\n\n", shown(&request::environment(hosted)));
         Ok(format!(
-            "{}\n\n# PUT {path}\n{}\n\n# PUT {scope}/jobs/{}\n{}\n",
+            "{}\n\n{}# PUT {scope}/jobs/{}\n{}\n",
             request::command(spec, &[])?,
-            shown(&environment),
+            request::workspaces_own(hosted).map_or_else(made, |_| String::new()),
             name(&reference(spec)),
             shown(&body)
         ))
@@ -254,15 +254,23 @@ impl Target for AzureMl {
         let client = self.client().await?;
         let facts = code::facts(&self.cache, &spec.snapshot, &spec.archive).await?;
         let environment = async {
-            if self.environments(client).has(&hosted.environment) {
-                Ok(())
-            } else {
-                self.ensure_environment(client, hosted).await.map(drop)
+            let own = request::workspaces_own(hosted).map(wire::Registered::parse);
+            match own {
+                Some(Some(wire::Registered { name, version: None })) => client.latest("environments", name).await.map(Some),
+                Some(_) => Ok(None),
+                None if self.environments(client).has(&hosted.environment) => Ok(None),
+                None => self.ensure_environment(client, hosted).await.map(|_| None),
             }
         };
         let code = code::ensure(client, &spec.archive, &facts.hash);
-        let (code, (), found) = tokio::try_join!(code, environment, inputs::find(client, &hosted.inputs))?;
-        let named = request::Named { scope: client.scope(), code: &code, executables: &facts.executables, found: &found };
+        let (code, environment, found) = tokio::try_join!(code, environment, inputs::find(client, &hosted.inputs))?;
+        let named = request::Named {
+            scope: client.scope(),
+            code: &code,
+            executables: &facts.executables,
+            environment: environment.as_deref(),
+            found: &found,
+        };
         let body = request::job(spec, hosted, &self.spec, named)?;
         let text = serde_json::to_vec_pretty(&body).expect("a JSON value is plain data");
         Ok(fs::write_private(attempt.path(REQUEST), &text)?)

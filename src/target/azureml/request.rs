@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{Error, wire};
+use super::Error;
+use super::wire::{self, Registered};
 use crate::job::{Command, Hosted, JobSpec};
 use crate::support::azure::Scope;
 use crate::support::{shell, template};
@@ -27,6 +28,8 @@ pub(super) struct Named<'a> {
     pub(super) code: &'a str,
     /// The files that may be executed.
     pub(super) executables: &'a [String],
+    /// The id of an environment of the workspace's own, where it had to be asked.
+    pub(super) environment: Option<&'a str>,
     /// The addresses of inputs that are known only once the workspace was asked.
     pub(super) found: &'a BTreeMap<String, String>,
 }
@@ -93,6 +96,21 @@ pub(super) fn environment(hosted: &Hosted) -> Value {
     json!({ "properties": properties })
 }
 
+/// Returns the environment that a job takes as the workspace has it; `None` for one that we make.
+pub(super) fn workspaces_own(hosted: &Hosted) -> Option<&str> {
+    hosted.image.starts_with("azureml:").then_some(hosted.image.as_str())
+}
+
+fn environment_id(scope: &Scope, hosted: &Hosted) -> String {
+    match workspaces_own(hosted) {
+        None => scope.asset("environments", ENVIRONMENT, &hosted.environment).to_string(),
+        Some(name) => match Registered::parse(name) {
+            Some(Registered { name, version: Some(version) }) => scope.asset("environments", name, version).to_string(),
+            _ => name.to_owned(),
+        },
+    }
+}
+
 /// Returns the body of a job.
 pub(super) fn job(spec: &JobSpec, hosted: &Hosted, azure: &AzureMlSpec, named: Named<'_>) -> Result<Value, Error> {
     let scope = named.scope;
@@ -107,7 +125,7 @@ pub(super) fn job(spec: &JobSpec, hosted: &Hosted, azure: &AzureMlSpec, named: N
         experiment_name: &hosted.experiment,
         command: command(spec, named.executables)?,
         code_id: named.code,
-        environment_id: scope.asset("environments", ENVIRONMENT, &hosted.environment).to_string(),
+        environment_id: named.environment.map_or_else(|| environment_id(scope, hosted), str::to_owned),
         compute_id: azure.compute.as_deref().map(|name| scope.compute(name)),
         environment_variables: spec
             .variables
@@ -236,7 +254,7 @@ mod tests {
             ..AzureMlSpec::default()
         };
         let none = BTreeMap::new();
-        let named = Named { scope: &scope, code: "CODE", executables: &[], found: &none };
+        let named = Named { scope: &scope, code: "CODE", executables: &[], environment: None, found: &none };
         let body = job(&spec(), &hosted(), &azure, named).expect("it renders");
         let properties = &body["properties"];
         assert_eq!((&properties["jobType"], &properties["description"]), (&json!("Command"), &json!("nightly")));

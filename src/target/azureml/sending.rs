@@ -30,7 +30,7 @@ impl AzureMl {
     /// Sends a job. One that is refused because its environment is gone, of which it was only remembered, is sent once more with another.
     pub(super) async fn put_job(&self, client: &Client, name: &str, hosted: &Hosted, body: &Value) -> Result<Job, Error> {
         match client.put_job(name, body).await {
-            Err(error @ Error::Refused { status: 400 | 404, .. }) => {
+            Err(error @ Error::Refused { status: 400 | 404, .. }) if request::workspaces_own(hosted).is_none() => {
                 self.environments(client).remove(&hosted.environment);
                 if self.ensure_environment(client, hosted).await? { client.put_job(name, body).await } else { Err(error) }
             }
