@@ -153,7 +153,14 @@ pub fn stop(data: &Path) -> Result<bool, Error> {
         return Ok(false);
     }
     let _lock = Lock::exclusive(&folder.join("start.lock"))?;
-    let Some(running) = running(data) else { return Ok(false) };
+    let Some(running) = running(data) else {
+        // One that was killed has said where it ran, and left its network and the jobs that ran.
+        if folder.join(STATE).exists() {
+            sweep(&folder)?;
+            fs::remove_file(folder.join(STATE))?;
+        }
+        return Ok(false);
+    };
     platform::signal_process(running.process.pid, Signal::Term);
     let begun = Instant::now();
     while running.process.is_alive() {
@@ -167,6 +174,17 @@ pub fn stop(data: &Path) -> Result<bool, Error> {
     }
     fs::remove_file(folder.join(STATE))?;
     Ok(true)
+}
+
+/// Removes what a killed emulator has left on the container engine.
+fn sweep(folder: &Path) -> Result<(), Error> {
+    let folder = folder.to_owned();
+    let swept = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Start)?;
+        runtime.block_on(super::run::sweep(&folder));
+        Ok(())
+    });
+    swept.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// Forgets everything that the emulator of a data folder keeps. It must not run.

@@ -209,7 +209,7 @@ fn engine_a_job_that_is_preempted_begins_again_and_one_whose_compute_is_deleted_
 #[test]
 #[ignore = "needs a container engine; tests/run runs it where there is one"]
 fn engine_logs_are_there_while_a_job_runs_and_an_emulator_that_goes_down_ends_its_jobs_and_leaves_nothing() {
-    let emulator = Emulator::up();
+    let mut emulator = Emulator::up();
     let client = Client::of(&emulator);
     let script = "\
 import os, time
@@ -246,5 +246,11 @@ time.sleep(600)
     let client = Client::of(&emulator);
     assert_eq!(client.status("live"), "Canceled");
     assert!(client.artifacts("live").contains(&"outputs/first.txt".to_owned()));
+    // One that is killed leaves its network, until it is told to be down.
+    emulator.look_again();
+    signal_process(emulator.pid(), Signal::Kill);
+    wait_until(|| if emulator.is_alive() { Err("it lives".to_owned()) } else { Ok(()) });
+    assert_eq!(left(), (0, 1));
     emulator.down();
+    assert_eq!(left(), (0, 0));
 }

@@ -27,9 +27,15 @@ impl Emulator {
         let sandbox = Sandbox::new();
         sandbox.sendoff(&["emulator", "up", "azureml"]).expect(0);
         let mut emulator = Self { sandbox, state: serde_json::Value::Null };
-        let state = std::fs::read(emulator.state_file()).expect("it says where it runs");
-        emulator.state = serde_json::from_slice(&state).expect("JSON");
+        emulator.look_again();
         emulator
+    }
+
+    /// Looks where it runs: it may have been started again.
+    #[track_caller]
+    pub(crate) fn look_again(&mut self) {
+        let state = std::fs::read(self.state_file()).expect("it says where it runs");
+        self.state = serde_json::from_slice(&state).expect("JSON");
     }
 
     /// Ends it, and asserts that it leaves nothing.

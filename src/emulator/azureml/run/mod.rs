@@ -34,7 +34,7 @@ use super::service::Service;
 use super::store::key;
 use crate::support::{clock, stop};
 
-pub(super) use nodes::Nodes;
+pub(super) use nodes::{Nodes, sweep};
 pub(super) use tracked::open;
 pub(super) use variables::token;
 
