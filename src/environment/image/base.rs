@@ -48,7 +48,10 @@ pub(in crate::environment) fn python_version(dirs: &Dirs, request: Option<&str>)
     }
     let found = || {
         let found = python::find(&Uv::find(&dirs.data)?, request).ok()?;
-        python::remember(&dirs.cache, request, &found);
+        // Who only plans makes no folder.
+        if dirs.cache.is_dir() {
+            python::remember(&dirs.cache, request, &found);
+        }
         Some(found)
     };
     let here = python::cached(&dirs.cache, request)

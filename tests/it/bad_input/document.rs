@@ -148,7 +148,7 @@ fn keys_that_are_wrong_are_all_named() {
     5 | nonsense: 1
       | ^^^^^^^^ no key of this name
       |
-      = help: the keys here are `experiment_name`, `display_name`, `source_directory`, `script`, `command`, `arguments`, `setup`, `inputs`, `outputs`, `compute_target`, `environment`, `environment_variables`, `inherit`, `secrets`, `secrets_in_clear`, `resources`, `limits`, `tracking`, `tags`, `include`, `allow_files`, `grace` and `retry`
+      = help: the keys here are `experiment_name`, `display_name`, `description`, `source_directory`, `script`, `command`, `arguments`, `setup`, `inputs`, `outputs`, `compute_target`, `environment`, `environment_variables`, `inherit`, `secrets`, `secrets_in_clear`, `resources`, `distribution`, `identity`, `services`, `queue_settings`, `properties`, `limits`, `tracking`, `tags`, `include`, `allow_files`, `grace` and `retry`
 
     error: found 5 problems in `unknown-key.yaml`
     ");
