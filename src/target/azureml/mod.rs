@@ -132,6 +132,11 @@ impl AzureMl {
             let outcome = Outcome { ending: Ending::Lost, exit_code: None, started_at: None, ended_at: clock::now(), detail };
             return Ok(Presence::Present(self.end(&attempt, outcome)?));
         };
+        // One of this name that another client sent, while this attempt was about to, is not this job.
+        let asked = if attempt.path(SUBMITTED).exists() { None } else { attempt.spec()? };
+        if asked.is_some_and(|spec| request::digest(&found) != Some(spec.digest.as_str())) {
+            return Ok(Presence::Absent);
+        }
         let state = match parse::standing(found.status()) {
             Standing::Ended(end) => {
                 let details = client.details(&name).await?.unwrap_or_default();
@@ -292,10 +297,13 @@ impl Target for AzureMl {
         fs::write_private(attempt.path(SENDING), b"")?;
         let found = match earlier {
             // An earlier client has sent it, whatever became of the answer.
-            Some(found) if found.tag(request::DIGEST) == Some(spec.digest.as_str()) => found,
-            Some(_) => return Err(Error::Taken { name }.into()),
+            Some(found) => found,
             None => self.put_job(client, &name, hosted(spec)?, &body).await?,
         };
+        // Somebody else may have been first, even since it was asked for.
+        if request::digest(&found) != Some(spec.digest.as_str()) {
+            return Err(Error::Taken { name }.into());
+        }
         fault::point("submit.handed-over");
         fs::write_private(attempt.path(SUBMITTED), b"")?;
         self.saw(found);
@@ -320,7 +328,7 @@ impl Target for AzureMl {
         for attempt in 1.. {
             let name = name(&JobRef { id: id.clone(), attempt });
             let Some(found) = client.job(&name).await? else { break };
-            if found.tag(request::DIGEST).is_none() {
+            if request::digest(&found).is_none() {
                 return Err(Error::Taken { name }.into());
             }
             newest = Some((attempt, found));
@@ -331,7 +339,7 @@ impl Target for AzureMl {
             id: id.clone(),
             attempt,
             nodes: found.properties.resources.as_ref().and_then(|resources| resources.instance_count).unwrap_or(1),
-            digest: tag(request::DIGEST),
+            digest: request::digest(&found).unwrap_or_default().to_owned(),
             request: Request { config: tag("sendoff.config"), environment: tag("sendoff.environment") },
             snapshot: tag("sendoff.snapshot"),
             machine: client.scope().workspace_name.clone(),

@@ -24,6 +24,7 @@ pub(super) struct JobProperties {
     pub(super) display_name: Option<String>,
     pub(super) experiment_name: Option<String>,
     pub(super) tags: Option<BTreeMap<String, Option<String>>>,
+    pub(super) properties: Option<BTreeMap<String, Option<String>>>,
     pub(super) services: Option<BTreeMap<String, Option<Service>>>,
     pub(super) outputs: Option<BTreeMap<String, Option<Output>>>,
     pub(super) resources: Option<Resources>,
@@ -89,6 +90,11 @@ impl Job {
     /// Returns a tag of the job.
     pub(super) fn tag(&self, name: &str) -> Option<&str> {
         self.properties.tags.as_ref()?.get(name)?.as_deref()
+    }
+
+    /// Returns a property of the job, which nobody can change.
+    pub(super) fn property(&self, name: &str) -> Option<&str> {
+        self.properties.properties.as_ref()?.get(name)?.as_deref()
     }
 
     /// Returns the address of one of the job's services: `Studio`, where people see it, or `Tracking`.

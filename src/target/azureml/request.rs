@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Error;
+use super::parse::Job;
 use super::wire::{self, Registered};
 use crate::job::{Command, Hosted, JobSpec};
 use crate::support::azure::Scope;
@@ -96,6 +97,11 @@ pub(super) fn environment(hosted: &Hosted) -> Value {
     json!({ "properties": properties })
 }
 
+/// Returns the digest of the request that a job was made by; `None` for a job of others.
+pub(super) fn digest(job: &Job) -> Option<&str> {
+    job.property(DIGEST).or_else(|| job.tag(DIGEST))
+}
+
 /// Returns the environment that a job takes as the workspace has it; `None` for one that we make.
 pub(super) fn workspaces_own(hosted: &Hosted) -> Option<&str> {
     hosted.image.starts_with("azureml:").then_some(hosted.image.as_str())
@@ -147,7 +153,13 @@ pub(super) fn job(spec: &JobSpec, hosted: &Hosted, azure: &AzureMlSpec, named: N
         limits: spec.max_duration.map(|limit| json!({ "jobLimitsType": "Command", "timeout": iso(limit) })),
         queue_settings: wire::queue(asked.tier.or(azure.job_tier), asked.priority),
         tags,
-        properties: hosted.properties.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
+        // Tags are replaced by whoever sends a job of the same name; a property stays what it was at first.
+        properties: hosted
+            .properties
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .chain([(DIGEST, spec.digest.as_str())])
+            .collect(),
     };
     Ok(json!({ "properties": body }))
 }
@@ -242,6 +254,16 @@ mod tests {
             conda_file: Some("name: x\n".into()),
             shared_memory: Some(3 << 30),
         }
+    }
+
+    #[test]
+    fn the_digest_of_a_job_is_the_first_one_whatever_its_tags_say_by_now() {
+        let job = |properties: Value| serde_json::from_value::<Job>(json!({ "properties": properties })).expect("a job");
+        let tags = json!({ "sendoff.digest": "second" });
+        let sent_twice = job(json!({ "tags": tags, "properties": { "sendoff.digest": "first" } }));
+        assert_eq!(digest(&sent_twice), Some("first"));
+        assert_eq!(digest(&job(json!({ "tags": tags, "properties": { "origin": "elsewhere" } }))), Some("second"));
+        assert_eq!(digest(&job(json!({ "tags": {}, "properties": null }))), None);
     }
 
     #[test]

@@ -27,6 +27,8 @@ const OF_JOB: &[(&str, &str)] = &[
     ("environmentVariables.SENDOFF_TARGET", "what every job of ours finds on every target"),
     ("isArchived", "false is the service's default"),
     ("limits.timeout", "one duration in two forms of ISO 8601: PT10M and PT600S"),
+    ("properties", "an empty one is the service's default"),
+    ("properties.sendoff.digest", "unlike a tag it stays when another request of this name is sent"),
     ("resources.properties", "none is the service's default"),
     ("tags.mlflow.note.content", "the description of the MLflow run, which the job is"),
     ("tags.sendoff.attempt", "by these a client without our records finds a job and knows what it is"),
@@ -129,6 +131,7 @@ const OF_EVERYTHING: &[(&str, &str)] = &[
     ("environmentId", "as in the other job"),
     ("environmentVariables", "what every job of ours finds on every target"),
     ("isArchived", "false is the service's default"),
+    ("properties.sendoff.digest", "unlike a tag it stays when another request of this name is sent"),
     ("resources.properties", "none is the service's default"),
     ("tags", "by these a client without our records finds a job and knows what it is"),
 ];

@@ -31,10 +31,13 @@ fn engine_a_job_runs_once_and_leaves_its_log_its_outputs_and_its_code() {
     });
     job["properties"]["outputs"] = json!({ "out": { "jobOutputType": "uri_folder" } });
     job["properties"]["environmentVariables"] = json!({ "GREETING": "it's \"here\"\n$HOME" });
+    job["properties"]["properties"] = json!({ "origin": "first" });
     client.submit("first", &job);
     // A reply that was lost: the same again changes what describes the job, and starts nothing.
     job["properties"]["tags"] = json!({ "team": "vision" });
-    client.arm(Method::PUT, "/jobs/first", Some(&job)).expect(200);
+    job["properties"]["properties"] = json!({ "origin": "second", "more": "1" });
+    let kept = client.arm(Method::PUT, "/jobs/first", Some(&job)).expect(200).json["properties"]["properties"].clone();
+    assert_eq!((&kept["origin"], &kept["more"]), (&json!("first"), &json!("1")), "properties are added only");
     let details = client.wait("first");
     assert_eq!((&details["status"], &details["error"], &details["tags"]["team"]), (&json!("Completed"), &Value::Null, &json!("vision")));
     let log = client.log(&details, "user_logs/std_log.txt");

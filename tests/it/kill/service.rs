@@ -104,6 +104,24 @@ fn engine_a_job_in_a_workspace_is_found_from_an_empty_home_and_never_taken_for_a
         assert_eq!(client.wait().expect("it ends").code(), Some(0));
     }
     assert_eq!((lines(&witness), lines(&both), world.workspace().jobs().len()), (1, 1, 2));
+    // Of two requests with one id one runs, and the other is refused, whether it sees the first before or after it sends its own.
+    let id = world.id("contested");
+    let asked = [world.witness("one"), world.witness("two")];
+    let clients: Vec<_> = [world.sandbox.home(), home.clone()]
+        .into_iter()
+        .zip(&asked)
+        .map(|(home, (_, set))| {
+            let mut client = world.sandbox.command(&world.submit(&["--no-tracking", "--job-id", &id, "--set", set]));
+            client.env("SENDOFF_HOME", home).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts")
+        })
+        .collect();
+    let ended: Vec<Run> = clients.into_iter().map(|client| Run::from(client.wait_with_output().expect("it ends"))).collect();
+    for (run, (witness, _)) in ended.iter().zip(&asked) {
+        let is_first = run.code == Some(0);
+        assert!(is_first || matches!(run.code, Some(244 | 245)) && run.stderr.contains(&id), "{ended:?}");
+        assert_eq!(lines(witness), usize::from(is_first), "{ended:?}");
+    }
+    assert_eq!(ended.iter().filter(|run| run.code == Some(0)).count(), 1, "{ended:?}");
     world.nothing_runs();
 }
 

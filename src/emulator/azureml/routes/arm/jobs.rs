@@ -83,16 +83,16 @@ async fn put(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
     let (scope, name) = (call.scope(), call.part("name").to_owned());
     let properties = &body["properties"];
     let tenant = service.identity.tenant_id.clone();
-    if service.store.job(&scope, &name)?.is_some() {
-        // What it runs is fixed: only what describes it changes.
-        let changed = service.store.change_job(&scope, &name, |job| update(job, properties))?;
-        return Ok(reply::json(StatusCode::OK, &changed.ok_or_else(|| unknown(&name))?.shown(&call.origin, &tenant)));
+    // What it runs is fixed: only what describes it changes.
+    let again = || service.store.change_job(&scope, &name, |job| update(job, properties));
+    if let Some(changed) = again()? {
+        return Ok(reply::json(StatusCode::OK, &changed.shown(&call.origin, &tenant)));
     }
     check(&service, &scope, &name, properties)?;
     let job = Job {
         experiment: properties["experimentName"].as_str().filter(|name| !name.is_empty()).unwrap_or("Default").to_owned(),
-        scope,
-        name,
+        scope: scope.clone(),
+        name: name.clone(),
         uuid: guid(),
         properties: properties.clone(),
         status: Status::Starting,
@@ -107,9 +107,9 @@ async fn put(service: Arc<Service>, mut call: Call) -> Result<Reply, Refusal> {
     };
     // The job is its own MLflow run: it is there when the job is.
     run::open(&service, &job).await.map_err(|reason| Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceError", reason))?;
-    // A client that went away and came again while the run was made finds the job.
-    if service.store.job(&job.scope, &job.name)?.is_some() {
-        return Ok(reply::json(StatusCode::OK, &job.shown(&call.origin, &tenant)));
+    // A client that went away and came again while the run was made finds the job, and so does another client.
+    if let Some(changed) = again()? {
+        return Ok(reply::json(StatusCode::OK, &changed.shown(&call.origin, &tenant)));
     }
     service.store.put_job(&job)?;
     run::start(&service, &job);
@@ -128,7 +128,9 @@ fn update(job: &mut Job, properties: &Value) {
             job.properties["properties"] = json!({});
         }
         for (name, value) in added {
-            job.properties["properties"][name] = value.clone();
+            if job.properties["properties"][name].is_null() {
+                job.properties["properties"][name] = value.clone();
+            }
         }
     }
     if let Some(archived) = properties["isArchived"].as_bool() {
