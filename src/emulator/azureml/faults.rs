@@ -5,6 +5,7 @@
 //! ```
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hyper::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 use super::reply::Refusal;
 use super::route::{Access, Plane, Route};
-use crate::support::{clock, fs};
+use crate::support::{clock, fs, platform};
 
 /// What goes wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,12 +90,15 @@ fn below(folder: &Path) -> PathBuf {
 
 /// Orders a fault so many times, for the emulator of a data folder.
 pub fn order(data: &Path, ordered: &Ordered, times: u32) -> Result<(), Error> {
+    // No two orders share a file, those of one millisecond neither.
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     let folder = below(&super::folder(data));
     fs::create_private_dir_all(&folder)?;
     let text = serde_json::to_vec(ordered).expect("plain data of ours always serialises");
-    let now = clock::now().as_millisecond();
-    for number in 0..times {
-        fs::write_private(folder.join(format!("{now}-{number:04}.json")), &text)?;
+    let (now, own) = (clock::now().as_millisecond(), platform::own_pid());
+    for _ in 0..times {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        fs::write_private(folder.join(format!("{now}-{number:010}-{own}.json")), &text)?;
     }
     Ok(())
 }
